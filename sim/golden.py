@@ -69,7 +69,7 @@ class Golden:
         """
         steps = 0
         while True:
-            moved = any([self._drain_queue(engine) for engine in ENGINES])
+            moved = self._drain_queues()
             while self._step():
                 moved = True
                 steps += 1
@@ -127,6 +127,12 @@ class Golden:
         queue.append(command)
         self.state.advance()
         return True
+
+    def _drain_queues(self) -> bool:
+        moved = False
+        for engine in ENGINES:
+            moved |= self._drain_queue(engine)
+        return moved
 
     def _drain_queue(self, engine: Engine) -> bool:
         """Executes commands of an engine up to a `wait` that blocks; whether any was."""

@@ -16,8 +16,16 @@ from hw.isa.dtypes import DType
 from hw.isa.encoding import INSTRUCTIONS, Field, Instruction, IsaError
 from hw.isa.host import Engine
 from hw.isa.params import (
-    CONSTANTS, INPUT_STREAMS, OUTPUT_STREAMS, VECTOR_STRIP, DmaParam, MatrixParam, StreamParam,
-    constant, input_stream, output_stream,
+    CONSTANTS,
+    INPUT_STREAMS,
+    OUTPUT_STREAMS,
+    VECTOR_STRIP,
+    DmaParam,
+    MatrixParam,
+    StreamParam,
+    constant,
+    input_stream,
+    output_stream,
 )
 from hw.isa.vector import DESTINATIONS, OPERANDS
 
@@ -111,7 +119,7 @@ def _parse(line: str, pc: int, labels: dict[str, int]) -> Instruction:
         raise IsaError(f"{mnemonic} takes {len(cls.FIELDS)} operands, not {len(operands)}")
     values: dict[str, int] = {}
     # Operands left out at the end are zero.
-    for (name, field), operand in zip(cls.FIELDS.items(), operands):
+    for (name, field), operand in zip(cls.FIELDS.items(), operands, strict=False):
         values[name] = _value(cls, name, field, operand, values, pc, labels)
     instruction = cls(**values)
     instruction.encode()

@@ -37,7 +37,7 @@ SIZES = {
     DType.U16: 2, DType.S8: 1, DType.U8: 1, DType.ADDR: 4,
 }
 
-_STORAGE = {1: np.uint8, 2: np.uint16, 4: np.uint32}
+_STORAGE: dict[int, type[np.unsignedinteger]] = {1: np.uint8, 2: np.uint16, 4: np.uint32}
 _INTEGERS = {
     DType.S16: (np.int16, -(2**15), 2**15 - 1), DType.U16: (np.uint16, 0, 2**16 - 1),
     DType.S8: (np.int8, -(2**7), 2**7 - 1), DType.U8: (np.uint8, 0, 2**8 - 1),

@@ -95,10 +95,14 @@ class Instruction:
             word |= field.insert(getattr(self, name), f"{self.MNEMONIC}.{name}")
         return word
 
+    def value(self, name: str) -> int:
+        """The value of a field known by name only."""
+        return int(getattr(self, name))
+
     @property
     def target(self) -> Engine:
         """The engine that executes it."""
-        return Engine(getattr(self, "engine")) if self.ENGINE is None else self.ENGINE
+        return Engine(self.value("engine")) if self.ENGINE is None else self.ENGINE
 
     def execute(self, machine: "MachineState", a: int, b: int) -> None:
         """Meaning on the machine's state, with a = x[rs1] + imm and b = x[rs2].
@@ -111,6 +115,14 @@ class Instruction:
 
 INSTRUCTIONS: dict[str, type[Instruction]] = {}
 """By mnemonic."""
+
+
+def make(mnemonic: str, **fields: int) -> Instruction:
+    """An instruction by its mnemonic; fields left out are zero."""
+    cls: Callable[..., Instruction] = INSTRUCTIONS[mnemonic]
+    return cls(**fields)
+
+
 BY_OPCODE: dict[int, type[Instruction]] = {}
 
 T = TypeVar("T", bound=Instruction)

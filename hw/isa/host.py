@@ -82,7 +82,7 @@ class Csr(enum.IntEnum):
     WINDOWS = 0x100
     """Eight of 16 bytes: base low, base high, size, rights (bit 0 read, bit 1 write)."""
     COUNTERS = 0x200
-    """Per engine 8 counters (one per activity) of 8 bytes, pairs: 0x200 + engine*64 + activity*8."""
+    """Per engine 8 pairs, one per activity: 0x200 + engine*64 + activity*8."""
 
 
 WINDOW_STRIDE = 16

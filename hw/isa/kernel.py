@@ -1,6 +1,5 @@
 """Execution of vector kernels: streams, strips, repeats."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +9,15 @@ from hw.isa.dtypes import DType, from_lane, to_lane
 from hw.isa.host import Cause, Engine
 from hw.isa.numerics import Bits
 from hw.isa.params import (
-    CONSTANTS, INPUT_STREAMS, LEVELS, OUTPUT_STREAMS, REP_DEPTH, VECTOR_REGISTERS, VECTOR_STRIP,
-    StreamParam, constant, input_stream,
+    INPUT_STREAMS,
+    LEVELS,
+    OUTPUT_STREAMS,
+    REP_DEPTH,
+    VECTOR_REGISTERS,
+    VECTOR_STRIP,
+    StreamParam,
+    constant,
+    input_stream,
 )
 from hw.isa.state import MASK32, Fault, MachineState, PendingKernel, nest_indices
 
@@ -44,7 +50,7 @@ class Stream:
         self.base, self.valid = self._nest()
 
     def _nest(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        bounds = [self.p[StreamParam(StreamParam.BOUND1 + l)] for l in range(LEVELS)]
+        bounds = [self.p[StreamParam(StreamParam.BOUND1 + level)] for level in range(LEVELS)]
         index = nest_indices(bounds, Engine.VECTOR)
         base = np.full(index.shape[1], self.p[StreamParam.BASE], np.int64)
         for level in range(LEVELS):
@@ -125,7 +131,7 @@ class Kernel:
             op, count = self.body[at]
             at += 1
             if op.MNEMONIC == "rep":
-                length: int = getattr(op, "length")
+                length: int = op.value("length")
                 for _ in range(count):
                     self._block(at, at + length)
                 at += length
@@ -134,14 +140,14 @@ class Kernel:
 
     def _step(self, op: "Instruction") -> None:
         taken: dict[int, Bits] = {}
-        operand = {name: self._source(getattr(op, name), taken)
+        operand = {name: self._source(op.value(name), taken)
                    for name in ("va", "vb", "vc") if name in op.FIELDS}
         if "vb" in operand:
-            operand["vb"] = operand["vb"][:, np.arange(self.lanes) ^ getattr(op, "swz")]
+            operand["vb"] = operand["vb"][:, np.arange(self.lanes) ^ op.value("swz")]
         if op.MNEMONIC == "scatter":
             self._scatter(operand["va"], operand["vb"])
         else:
-            self._destination(getattr(op, "vd"), self._compute(op, list(operand.values())))
+            self._destination(op.value("vd"), self._compute(op, list(operand.values())))
 
     def _compute(self, op: "Instruction", operands: list[Bits]) -> Bits:
         if op.MNEMONIC == "perm":
@@ -209,10 +215,10 @@ def _streams_used(body: Body) -> tuple[set[int], set[int]]:
     for op, _ in body:
         for name in ("va", "vb", "vc"):
             if name in op.FIELDS:
-                stream = getattr(op, name) - STREAM_OPERAND
+                stream = op.value(name) - STREAM_OPERAND
                 sources |= {stream} & set(range(INPUT_STREAMS))
         if "vd" in op.FIELDS:
-            destinations |= {getattr(op, "vd") - STREAM_OPERAND} & set(range(OUTPUT_STREAMS))
+            destinations |= {op.value("vd") - STREAM_OPERAND} & set(range(OUTPUT_STREAMS))
     return sources, destinations
 
 
@@ -223,19 +229,19 @@ def check(machine: MachineState, body: Body) -> None:
     for position, (op, _) in enumerate(body):
         ends = [end for end in ends if end > position]
         if op.MNEMONIC == "rep":
-            end = position + 1 + getattr(op, "length")
+            end = position + 1 + op.value("length")
             if end == position + 1 or end > min([len(body), *ends]) or len(ends) == REP_DEPTH:
                 raise _illegal("rep outside its body or nested too deeply", op.encode())
             ends.append(end)
             continue
         if op.MNEMONIC in SPECIAL and not machine.config.special_function_unit:
             raise _illegal(f"{op.MNEMONIC} without special function unit", op.encode())
-        codes = [getattr(op, name) for name in ("va", "vb", "vc") if name in op.FIELDS]
+        codes = [op.value(name) for name in ("va", "vb", "vc") if name in op.FIELDS]
         bad = any(code not in OPERANDS.values() for code in codes)
         bad |= getattr(op, "vd", 0) not in DESTINATIONS.values()
         bad |= getattr(op, "swz", 0) >= machine.config.lanes
         if op.MNEMONIC == "trans":
-            bad |= max(codes[0], getattr(op, "vd")) >= VECTOR_REGISTERS
+            bad |= max(codes[0], op.value("vd")) >= VECTOR_REGISTERS
         if bad:
             raise _illegal(f"operand of {op.MNEMONIC}", op.encode())
     sources, destinations = _streams_used(body)

@@ -111,7 +111,7 @@ def exp(a: Bits) -> Bits:
     """e**a, from 2**(a * log2 e) with the exponent in fixed point of 23 fraction bits."""
     sign, exponent, fraction = _split(a)
     high = umulh((fraction.astype(np.uint32) | np.uint32(0x800000)) << np.uint32(8),
-                 np.uint32(LOG2E_Q31)).astype(np.int64)
+                 np.array(LOG2E_Q31, np.uint32)).astype(np.int64)
     shift = np.clip(134 - exponent, 1, 32)
     magnitude = np.where(shift >= 32, 0, (high + (1 << (shift - 1))) >> shift)
     x = np.where(sign != 0, -magnitude, magnitude)

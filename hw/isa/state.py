@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 from hw.config import AcceleratorConfig
 from hw.isa.dtypes import DType, storage
 from hw.isa.host import (
-    ACCUMULATOR_BASE, LOOP_DEPTH, REGISTERS, SEMAPHORE_MAX, SEMAPHORES, WINDOWS, Cause, Engine,
+    ACCUMULATOR_BASE,
+    LOOP_DEPTH,
+    REGISTERS,
+    SEMAPHORE_MAX,
+    SEMAPHORES,
+    WINDOWS,
+    Cause,
+    Engine,
 )
 from hw.isa.params import PARAMETER_COUNT, VECTOR_REGISTERS
 
@@ -17,11 +24,12 @@ MASK32 = 0xFFFFFFFF
 Addresses = NDArray[np.int64]
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 - the machine's term
     """The machine stops with an error."""
 
     def __init__(self, cause: Cause, engine: Engine, address: int, detail: str) -> None:
-        super().__init__(f"{cause.name.lower()} error in the {engine.name.lower()} engine: {detail}")
+        who = engine.name.lower()
+        super().__init__(f"{cause.name.lower()} error in the {who} engine: {detail}")
         self.cause, self.engine, self.address = cause, engine, address & MASK32
 
 
@@ -147,7 +155,7 @@ class MachineState:
         self.active = Tile(nothing, False)
         shape = (VECTOR_REGISTERS, config.strip_groups, config.lanes)
         self.v = np.zeros(shape, np.uint32)
-        self.pending: "PendingKernel | None" = None
+        self.pending: PendingKernel | None = None
 
     def set_register(self, index: int, value: int) -> None:
         if index:

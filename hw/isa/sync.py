@@ -1,7 +1,7 @@
 """Instructions that order the engines, and the one that sets their parameters."""
 
 from hw.isa.encoding import Instruction, bits, imm, instruction, rs1
-from hw.isa.host import Cause, Engine
+from hw.isa.host import Cause
 from hw.isa.params import PARAMETER_COUNT
 from hw.isa.state import MASK32, Fault, MachineState
 

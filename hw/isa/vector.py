@@ -157,12 +157,12 @@ TERNARY: dict[str, tuple[str, Callable[[Bits, Bits, Bits], Bits]]] = {
     "sel": ("b where a is not 0, else c", numerics.sel),
 }
 
-for _index, (_name, (_sentence, _)) in enumerate((UNARY | SPECIAL).items()):
-    define(_name, UNARY_OPCODE + _index, _sentence + ".", UnaryForm, Engine.VECTOR)
-for _index, (_name, (_sentence, _)) in enumerate(BINARY.items()):
-    define(_name, BINARY_OPCODE + _index, _sentence + ".", BinaryForm, Engine.VECTOR)
-for _index, (_name, (_sentence, _)) in enumerate(TERNARY.items()):
-    define(_name, TERNARY_OPCODE + _index, _sentence + ".", TernaryForm, Engine.VECTOR)
+for _name, _index in zip(UNARY | SPECIAL, range(UNARY_OPCODE, BINARY_OPCODE), strict=False):
+    define(_name, _index, (UNARY | SPECIAL)[_name][0] + ".", UnaryForm, Engine.VECTOR)
+for _name, _index in zip(BINARY, range(BINARY_OPCODE, TERNARY_OPCODE), strict=False):
+    define(_name, _index, BINARY[_name][0] + ".", BinaryForm, Engine.VECTOR)
+for _name, _index in zip(TERNARY, range(TERNARY_OPCODE, 0x100), strict=False):
+    define(_name, _index, TERNARY[_name][0] + ".", TernaryForm, Engine.VECTOR)
 
 
 @instruction("perm", 0xD0, engine=Engine.VECTOR)

@@ -1,0 +1,1 @@
+"""Random and malformed programs on the RTL: `python -m verif.fuzz`."""

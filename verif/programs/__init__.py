@@ -1,0 +1,1 @@
+"""Random programs, for running the golden model and the RTL against each other."""
