@@ -72,3 +72,14 @@ def axi_write(config: AcceleratorConfig) -> Signature:
         ))),
         "b": In(stream.Signature(data.StructLayout({"response": 2}))),
     })
+
+
+def axi_lite() -> Signature:
+    """AXI4-Lite with 32-bit data, seen from the manager; addresses are byte addresses."""
+    return Signature({
+        "aw": Out(stream.Signature(data.StructLayout({"address": 32}))),
+        "w": Out(stream.Signature(data.StructLayout({"data": 32, "strobe": 4}))),
+        "b": In(stream.Signature(data.StructLayout({"response": 2}))),
+        "ar": Out(stream.Signature(data.StructLayout({"address": 32}))),
+        "r": In(stream.Signature(data.StructLayout({"data": 32, "response": 2}))),
+    })

@@ -73,10 +73,15 @@ class DmaMaker:
         same = PLAIN_TYPES[self.maker.integer(0, len(PLAIN_TYPES) - 1)]
         return same, same
 
-    def _indices(self, count: int) -> int:
-        """Loads a list of small indices to the scratchpad; its address."""
+    def _indices(self, count: int, written: Placement | None) -> int | None:
+        """Writes a list of small indices to the scratchpad, outside of what the transfer writes.
+
+        Returns its address, or None where it would overlap.
+        """
         maker = self.maker
         address = 4 * maker.integer(0, maker.local_bytes // 4 - count)
+        if written and address <= written.last and written.first < address + 4 * count:
+            return None
         for i in range(count):
             at = address + 4 * i
             maker.order.before(Engine.SEQUENCER, (Span("local", at, at + 3, True),))
@@ -102,15 +107,15 @@ class DmaMaker:
         at = place(maker, bounds, n0 * local_type.size, local_type.size, region)
         spans = [Span("local", at.first, at.last, write),
                  Span(f"dram{window}", d.first, d.last, not write)]
-        if indexed:
-            index = self._indices(bounds[0])
+        index = self._indices(bounds[0], at if write else None) if indexed else None
+        if index is not None:
             maker.set(engine, DmaParam.INDEX_BASE, index)
             spans.append(Span("local", index, index + 4 * bounds[0] - 1, False))
         self._nest(engine, n0, bounds, d.strides, at.strides)
         self._ranges(engine, n0, bounds, whole=maker.chance(0.4))
         maker.set(engine, DmaParam.PAD, maker.integer(0, 2**32 - 1))
         maker.command(mnemonic, engine, d.base, at.base, tuple(spans), window=window,
-                      dram_type=dram_type, local_type=local_type, indexed=int(indexed))
+                      dram_type=dram_type, local_type=local_type, indexed=int(index is not None))
 
     def load(self) -> None:
         from verif.programs.generator import DATA_WINDOW, MIXED_WINDOW

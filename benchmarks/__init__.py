@@ -1,0 +1,1 @@
+"""Measurements of the machine and the compiler; `make bench` runs them."""

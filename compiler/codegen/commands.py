@@ -1,0 +1,321 @@
+"""Commands: pieces of work of one engine, with the memory they touch.
+
+Everything after this module (dependences, schedule, semaphores, emission) sees commands only.
+Sizes and strides are in bytes, bounds in elements or iterations, addresses as in
+`docs/architecture.md`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from compiler.errors import Location
+from hw.config import AcceleratorConfig
+from hw.isa.dma import Load, Store
+from hw.isa.dtypes import DType
+from hw.isa.host import ACCUMULATOR_BASE, Engine
+from hw.isa.matrix import LoadWeights, Multiply
+from hw.isa.params import (
+    LEVELS,
+    VECTOR_STRIP,
+    DmaParam,
+    MatrixParam,
+    StreamParam,
+    constant,
+    input_stream,
+    output_stream,
+)
+from hw.isa.vector import Run
+
+LOCAL = 8
+"""The space of local addresses; spaces 0 to 7 are DRAM windows."""
+
+Interval = tuple[int, int, int]
+"""Bytes first <= address < end of a space: (space, first, end)."""
+
+NO_LIMIT = 0xFFFFFFFF
+"""An upper end of a valid range that excludes nothing."""
+
+DMA_OVERHEAD, KERNEL_OVERHEAD, MATRIX_OVERHEAD = 24, 16, 8
+"""Cycles of a command beside its work; estimates that order the dispatch only."""
+
+
+@dataclass(slots=True, eq=False)
+class Command:
+    """One piece of work of an engine.
+
+    Attributes:
+        words: encoded instructions; the first one's rs2 is still register 0.
+        b: value of the register operand of the first instruction, None when it has none.
+        parameters: engine parameters that must hold when it starts, by index.
+        reads, writes: memory touched; bounding intervals, never too small.
+        cycles: estimate, at least 1.
+    """
+
+    engine: Engine
+    words: tuple[int, ...]
+    b: int | None
+    parameters: dict[int, int]
+    reads: tuple[Interval, ...]
+    writes: tuple[Interval, ...]
+    cycles: int
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One loop of a transfer: iterations outside lo <= i < hi are padding (load) or skipped."""
+
+    bound: int
+    dram: int = 0
+    local: int = 0
+    lo: int = 0
+    hi: int = NO_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A nest of rows between a DRAM window and local memory.
+
+    Attributes:
+        offset: of the first element in the window; may be negative when padding comes first.
+        n0: elements of a row, contiguous on both sides.
+        levels: outer loops, innermost first, at most 4.
+        lo0, hi0: valid elements of a row.
+        index: local address of a list of s32 that replaces level 1's iteration numbers in DRAM,
+            None for none.
+    """
+
+    window: int
+    offset: int
+    local: int
+    n0: int
+    levels: tuple[Level, ...]
+    dram_type: DType
+    local_type: DType
+    lo0: int = 0
+    hi0: int = NO_LIMIT
+    index: int | None = None
+
+    def parameters(self) -> dict[int, int]:
+        p: dict[int, int] = {DmaParam.N0: self.n0, DmaParam.LO0: self.lo0, DmaParam.HI0: self.hi0}
+        for number in range(LEVELS):
+            level = self.levels[number] if number < len(self.levels) else Level(1)
+            p[DmaParam.BOUND1 + number] = level.bound
+            p[DmaParam.LO1 + number], p[DmaParam.HI1 + number] = level.lo, level.hi
+            if level.bound > 1:
+                p[DmaParam.DSTRIDE1 + number] = level.dram
+                p[DmaParam.LSTRIDE1 + number] = level.local
+        if self.index is not None:
+            p[DmaParam.INDEX_BASE] = self.index
+            p[DmaParam.DSTRIDE1] = self.levels[0].dram
+        return p
+
+    def dram_interval(self, window_bytes: int = 1 << 32) -> Interval | None:
+        """Bytes of valid elements; None when there is none."""
+        start, stop = max(self.lo0, 0), min(self.hi0, self.n0)
+        first = self.offset + start * self.dram_type.size
+        end = self.offset + stop * self.dram_type.size
+        if stop <= start:
+            return None
+        for number, level in enumerate(self.levels):
+            lo, hi = level.lo, min(level.hi, level.bound)
+            if hi <= lo:
+                return None
+            if number == 0 and self.index is not None:
+                return self.window, 0, window_bytes
+            low, high = sorted((lo * level.dram, (hi - 1) * level.dram))
+            first, end = first + low, end + high
+        return self.window, first, end
+
+    def local_interval(self) -> Interval:
+        """Bounding interval of all rows, valid or not."""
+        strides = [(level.bound, level.local) for level in self.levels]
+        return span(self.local, self.n0 * self.local_type.size, strides)
+
+    def cycles(self, bus_bytes: int) -> int:
+        rows = 1
+        for level in self.levels:
+            rows *= level.bound
+        return DMA_OVERHEAD + rows * -(-self.n0 * self.dram_type.size // bus_bytes)
+
+
+def span(base: int, size: int, strides: Sequence[tuple[int, int]]) -> Interval:
+    """Local bytes of blocks of `size` at base + sum(i*stride), for (bound, stride) pairs."""
+    first, end = base, base + size
+    for bound, stride in strides:
+        reach = (bound - 1) * stride
+        if reach > 0:
+            end += reach
+        else:
+            first += reach
+    return LOCAL, first, end
+
+
+def load(config: AcceleratorConfig, transfer: Transfer, location: Location, pad: int = 0) -> Command:
+    """DRAM to scratchpad; invalid elements become `pad`, raw bits of the local type."""
+    word = _transfer_word(Load, transfer)
+    parameters = transfer.parameters()
+    parameters[DmaParam.PAD] = pad
+    reads = [transfer.dram_interval()]
+    if transfer.index is not None:
+        reads.append(span(transfer.index, 4 * transfer.levels[0].bound, ()))
+    return Command(Engine.LOAD, (word,), transfer.local, parameters,
+                   tuple(r for r in reads if r is not None), (transfer.local_interval(),),
+                   transfer.cycles(config.bus_bytes), location)
+
+
+def store(config: AcceleratorConfig, transfer: Transfer, location: Location) -> Command:
+    """Local memory to DRAM; invalid elements are skipped."""
+    word = _transfer_word(Store, transfer)
+    reads = [transfer.local_interval()]
+    if transfer.index is not None:
+        reads.append(span(transfer.index, 4 * transfer.levels[0].bound, ()))
+    interval = transfer.dram_interval()
+    return Command(Engine.STORE, (word,), transfer.local, transfer.parameters(), tuple(reads),
+                   (interval,) if interval else (), transfer.cycles(config.bus_bytes), location)
+
+
+def _transfer_word(form: type[Load] | type[Store], t: Transfer) -> int:
+    return form(window=t.window, dram_type=t.dram_type, local_type=t.local_type,
+                indexed=int(t.index is not None), imm=signed(t.offset)).encode()
+
+
+def signed(value: int) -> int:
+    """A number modulo 2**32 as the instruction's immediate."""
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value >> 31 else value
+
+
+def load_weights(base: int, k: int, n: int, stride: int, integer: bool, transposed: bool,
+                 location: Location) -> Command:
+    """A weight tile of k x n elements (bf16, or s8 when `integer`) into the shadow registers.
+
+    Memory at `base` holds k rows of n elements, `stride` bytes apart; n rows of k if transposed.
+    """
+    rows, columns = (n, k) if transposed else (k, n)
+    size = columns * (1 if integer else 2)
+    word = LoadWeights(transposed=int(transposed), integer=int(integer), imm=signed(base)).encode()
+    parameters: dict[int, int] = {
+        MatrixParam.K: k, MatrixParam.N: n, MatrixParam.WSTRIDE: stride,
+    }
+    return Command(Engine.MATRIX, (word,), None, parameters,
+                   (span(base, size, [(rows, stride)]),), (), MATRIX_OVERHEAD + rows, location)
+
+
+def multiply(config: AcceleratorConfig, activations: int, accumulator_row: int, k: int,
+             levels: Sequence[tuple[int, int, int]], integer: bool, accumulate: bool, swap: bool,
+             location: Location) -> Command:
+    """Streams rows of k activations through the tile loaded last (`swap`) or active.
+
+    Args:
+        activations: local address of the first row.
+        levels: (bound, activation stride in bytes, accumulator stride in rows), innermost first.
+    """
+    parameters: dict[int, int] = {}
+    rows = 1
+    for number in range(LEVELS):
+        bound, astride, cstride = levels[number] if number < len(levels) else (1, 0, 0)
+        parameters[MatrixParam.BOUND1 + number] = bound
+        rows *= bound
+        if bound > 1:
+            parameters[MatrixParam.ASTRIDE1 + number] = astride
+            parameters[MatrixParam.CSTRIDE1 + number] = cstride
+    word = Multiply(accumulate=int(accumulate), swap=int(swap), imm=signed(activations)).encode()
+    row_bytes = config.accumulator_row_bytes
+    written = span(ACCUMULATOR_BASE + accumulator_row * row_bytes, row_bytes,
+                   [(bound, cstride * row_bytes) for bound, _, cstride in levels])
+    read = span(activations, k * (1 if integer else 2), [(b, a) for b, a, _ in levels])
+    return Command(Engine.MATRIX, (word,), accumulator_row, parameters,
+                   (read, written) if accumulate else (read,), (written,),
+                   MATRIX_OVERHEAD + rows, location)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The walk of a vector stream (architecture, section 7).
+
+    Attributes:
+        base: local address; for type `addr` the first number.
+        n0: valid elements along the lanes.
+        stride0: bytes between lanes.
+        levels: (bound, stride in bytes), innermost first, at most 4.
+        lane_level: level that advances by L elements along the lanes, 0 for none.
+    """
+
+    base: int
+    n0: int
+    stride0: int
+    levels: tuple[tuple[int, int], ...]
+    dtype: DType
+    lane_level: int = 0
+    fill: int = 0
+    saturate: bool = False
+
+    def interval(self) -> Interval:
+        """Bounding interval of the valid elements."""
+        levels = self.levels
+        lanes = (self.n0, self.stride0)
+        if self.lane_level:
+            # n0 counts elements along the lanes and this level together.
+            levels = levels[: self.lane_level - 1] + levels[self.lane_level :]
+        return span(self.base, self.dtype.size, [lanes, *levels])
+
+    def parameters(self, number: int, is_output: bool) -> dict[int, int]:
+        index = output_stream if is_output else input_stream
+        p = {index(number, StreamParam.BASE): self.base & 0xFFFFFFFF,
+             index(number, StreamParam.N0): self.n0,
+             index(number, StreamParam.STRIDE0): self.stride0 & 0xFFFFFFFF,
+             index(number, StreamParam.LANE_LEVEL): self.lane_level,
+             index(number, StreamParam.TYPE): int(self.dtype)}
+        for level in range(LEVELS):
+            bound, stride = self.levels[level] if level < len(self.levels) else (1, 0)
+            p[index(number, StreamParam(StreamParam.BOUND1 + level))] = bound
+            if bound > 1:
+                p[index(number, StreamParam(StreamParam.STRIDE1 + level))] = stride & 0xFFFFFFFF
+        if is_output:
+            p[index(number, StreamParam.SATURATE)] = int(self.saturate)
+        else:
+            p[index(number, StreamParam.FILL)] = self.fill
+        return p
+
+
+@dataclass(frozen=True)
+class Body:
+    """A kernel body: encoded instructions and the constants k0, k1, ... they use.
+
+    `issues` counts the vector instructions of one pass, repeats included.
+    """
+
+    words: tuple[int, ...]
+    constants: tuple[int, ...]
+    issues: int
+
+
+def kernel(groups: int, body: Body, inputs: Mapping[int, Stream], outputs: Mapping[int, Stream],
+           strip: int, location: Location, tables: Sequence[Interval] = (),
+           scattered: Sequence[Interval] = ()) -> Command:
+    """A run of `body` over `groups` groups of lanes, `strip` at a time.
+
+    Args:
+        inputs, outputs: streams by number.
+        tables: memory read by `gather`; `scattered`: memory written by `scatter`.
+    """
+    parameters = {VECTOR_STRIP: strip}
+    parameters.update((constant(k), value) for k, value in enumerate(body.constants))
+    reads, writes = list(tables), list(scattered)
+    for number, stream in inputs.items():
+        parameters.update(stream.parameters(number, is_output=False))
+        if stream.dtype is not DType.ADDR:
+            reads.append(stream.interval())
+    for number, stream in outputs.items():
+        parameters.update(stream.parameters(number, is_output=True))
+        writes.append(stream.interval())
+    words = (_run_word(len(body.words), groups), *body.words)
+    return Command(Engine.VECTOR, words, None, parameters, tuple(reads), tuple(writes),
+                   KERNEL_OVERHEAD + groups * body.issues, location)
+
+
+@lru_cache(maxsize=4096)
+def _run_word(length: int, groups: int) -> int:
+    return Run(length=length, imm=groups).encode()

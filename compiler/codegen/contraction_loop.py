@@ -1,0 +1,298 @@
+"""The loop nest of every contraction: blocks of the result, slabs of k, weight tiles.
+
+A block is a set of result rows times a set of columns whose sums stay in the accumulators while k
+runs; a slab is a range of k whose operands are loaded together. Dot products and convolutions
+differ in how operands are fetched and addressed (`Source`) and in what becomes of finished sums
+(`Sink`); the order of the work is the same:
+
+    for block:
+        for slab:
+            fetch the activations and weights of (block, slab) unless they are resident
+            for column tile, for k tile of the slab:     # or the other way round, if rows are few
+                loadw, matmul
+            after the last slab of a segment: sink the finished tiles
+
+Slabs go in ascending k, and so do the k tiles of a slab: every sum is made in ascending k. A
+*segment* is a run of slabs that is summed in the accumulators without interruption; most
+contractions have one.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from compiler.codegen.context import Context
+from compiler.errors import Location
+from hw import timing
+
+FINAL_PIECES = 4
+"""Row pieces of the very last tile: its store is short."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of the result: numbers of the batch index, the row range and the column range."""
+
+    batch: int
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class KTile:
+    """`size` steps of k, from step `start` of its slab: one weight tile."""
+
+    start: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Slab:
+    """A range of k that is loaded together.
+
+    Attributes:
+        number: position in the list of slabs.
+        box: number of the k range; `term`: number of the pair of operand parts.
+        opens, closes: first, last of its segment.
+    """
+
+    number: int
+    box: int
+    term: int
+    tiles: tuple[KTile, ...]
+    opens: bool
+    closes: bool
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows first, first + 1, ... of a block: an accumulator row each.
+
+    Attributes:
+        offset: bytes from the block's first activation row.
+        levels: (bound, activation stride in bytes), innermost first, of the matmul's walk.
+    """
+
+    first: int
+    rows: int
+    offset: int
+    levels: tuple[tuple[int, int], ...]
+
+
+class Source(ABC):
+    """An operand, in pieces that are loaded as a whole.
+
+    Attributes:
+        slots: places reserved for the whole loop, as bytes of each; empty when every piece is
+            loaded into any free place and given up after its use.
+    """
+
+    slots: Sequence[int] = ()
+
+    @abstractmethod
+    def key(self, block: Block, slab: Slab) -> Hashable:
+        """What is needed, equal when the same data is."""
+
+    @abstractmethod
+    def slot(self, block: Block, slab: Slab) -> int:
+        """The reserved place it belongs to; asked only when there are any."""
+
+    @abstractmethod
+    def size(self, block: Block, slab: Slab) -> int:
+        """Bytes of scratchpad."""
+
+    @abstractmethod
+    def load(self, block: Block, slab: Slab, address: int) -> None:
+        """Appends the commands that bring it to a local address."""
+
+
+class Activations(Source):
+    """Operand whose rows stream through the array."""
+
+    @abstractmethod
+    def pieces(self, block: Block, slab: Slab, count: int) -> Sequence[Piece]:
+        """The block's rows in walks of one matmul each; about `count` where that is possible."""
+
+    @abstractmethod
+    def k_offset(self, slab: Slab, tile: KTile) -> int:
+        """Bytes from a row's first element in the slab to the k tile."""
+
+
+class Weights(Source):
+    """Operand that is held in the array."""
+
+    @abstractmethod
+    def column_tiles(self, block: Block) -> Sequence[tuple[int, int]]:
+        """(first column in the block, columns) of each weight tile."""
+
+    @abstractmethod
+    def tile(self, block: Block, slab: Slab, tile: KTile, column: int) -> tuple[int, int, bool]:
+        """(offset, stride, transposed) of a weight tile, as `Context.load_weights` takes them."""
+
+
+class Sink(ABC):
+    """What happens to finished sums."""
+
+    def open(self, block: Block) -> None:
+        """Called before the last slab of a block: loads what `finish` will need."""
+
+    def close(self) -> None:
+        """Called when the block is finished."""
+
+    def end(self) -> None:
+        """Called after the last block."""
+
+    @abstractmethod
+    def finish(self, block: Block, slab: Slab, tiles: Sequence[tuple[int, int, int]],
+               piece: Piece) -> None:
+        """Takes finished rows of some column tiles.
+
+        Args:
+            tiles: (first column in the block, columns, accumulator row of the piece) each.
+        """
+
+
+class _Residents:
+    """Which pieces of an operand are in the scratchpad."""
+
+    def __init__(self, context: Context, source: Source, location: Location) -> None:
+        self.context, self.source, self.location = context, source, location
+        self.addresses: list[int] = []
+        self.held: list[Hashable] = [None] * len(source.slots)
+        self.region = -1
+        if source.slots:
+            total = sum(source.slots)
+            self.region = context.scratchpad.allocate(total, location)
+            at = self.region
+            for size in source.slots:
+                self.addresses.append(at)
+                at += size
+
+    def acquire(self, block: Block, slab: Slab) -> int:
+        """Local address of what is needed, loaded if it is not there."""
+        key = self.source.key(block, slab)
+        if self.region >= 0:
+            slot = self.source.slot(block, slab)
+            if self.held[slot] != key:
+                self.held[slot] = key
+                self.source.load(block, slab, self.addresses[slot])
+            return self.addresses[slot]
+        address = self.context.scratchpad.allocate(self.source.size(block, slab), self.location)
+        self.source.load(block, slab, address)
+        return address
+
+    def release(self, address: int) -> None:
+        if self.region < 0:
+            self.context.scratchpad.free(address)
+
+    def close(self) -> None:
+        if self.region >= 0:
+            self.context.scratchpad.free(self.region)
+
+
+class ContractionLoop:
+    """Emits the commands of one contraction.
+
+    Args:
+        blocks: in the order of their computation.
+        slabs: of every block.
+        integer: operands are s8.
+    """
+
+    def __init__(self, context: Context, activations: Activations, weights: Weights, sink: Sink,
+                 slabs: Sequence[Slab], integer: bool, location: Location) -> None:
+        self.context, self.location, self.integer = context, location, integer
+        self.activations, self.weights, self.sink = activations, weights, sink
+        self.slabs = slabs
+        self.residents = (_Residents(context, activations, location),
+                          _Residents(context, weights, location))
+
+    def run(self, blocks: Sequence[Block]) -> None:
+        for block in blocks:
+            self._block(block, final=block is blocks[-1])
+        for residents in self.residents:
+            residents.close()
+        self.sink.end()
+
+    def _block(self, block: Block, final: bool) -> None:
+        columns = self.weights.column_tiles(block)
+        rows = sum(p.rows for p in self.activations.pieces(block, self.slabs[0], 1))
+        base = self.context.accumulators.allocate(rows * len(columns), self.location)
+        for slab in self.slabs:
+            if slab is self.slabs[-1]:
+                self.sink.open(block)
+            addresses = [r.acquire(block, slab) for r in self.residents]
+            _SlabWork(self, block, slab, base, rows, *addresses).emit(
+                FINAL_PIECES if final and slab is self.slabs[-1] else 1)
+            for residents, address in zip(self.residents, addresses, strict=True):
+                residents.release(address)
+        self.sink.close()
+        self.context.accumulators.free(base)
+
+
+class _SlabWork:
+    """The weight tiles of one slab of one block."""
+
+    def __init__(self, loop: ContractionLoop, block: Block, slab: Slab, base: int, rows: int,
+                 activations: int, weights: int) -> None:
+        self.loop, self.block, self.slab = loop, block, slab
+        self.base, self.rows = base, rows
+        self.activations, self.weights = activations, weights
+        self.columns = loop.weights.column_tiles(block)
+
+    def emit(self, final_pieces: int) -> None:
+        """Few rows: consecutive matmuls go to different columns, so that none waits for sums
+        still in flight. Many rows: column after column, so that stores begin early."""
+        config = self.loop.context.config
+        pieces = self.loop.activations.pieces(self.block, self.slab, 1)
+        if min(p.rows for p in pieces) < timing.array_latency(config) and len(self.columns) > 1:
+            for tile in self.slab.tiles:
+                for column in range(len(self.columns)):
+                    self._multiply(tile, column, pieces)
+            self._finish(range(len(self.columns)), pieces)
+            return
+        for column in range(len(self.columns)):
+            last = column == len(self.columns) - 1
+            parts = pieces
+            if last and final_pieces > 1:
+                parts = self.loop.activations.pieces(self.block, self.slab, final_pieces)
+            self._column(column, parts, split=last and final_pieces > 1)
+
+    def _column(self, column: int, pieces: Sequence[Piece], split: bool) -> None:
+        for group in [[p] for p in pieces] if split else [pieces]:
+            for tile in self.slab.tiles:
+                self._multiply(tile, column, group)
+            self._finish([column], group)
+
+    def _finish(self, columns: Sequence[int], pieces: Sequence[Piece]) -> None:
+        if not self.slab.closes:
+            return
+        for piece in pieces:
+            tiles = [(*self.columns[c], self._row(c, piece)) for c in columns]
+            self.loop.sink.finish(self.block, self.slab, tiles, piece)
+
+    def _row(self, column: int, piece: Piece) -> int:
+        return self.base + column * self.rows + piece.first
+
+    def _multiply(self, tile: KTile, column: int, pieces: Sequence[Piece]) -> None:
+        """One weight tile, and rows of activations through it."""
+        loop, context = self.loop, self.loop.context
+        first, width = self.columns[column]
+        offset, stride, transposed = loop.weights.tile(self.block, self.slab, tile, first)
+        context.load_weights(self.weights + offset, tile.size, width, stride, loop.location,
+                             integer=loop.integer, transposed=transposed)
+        activations = self.activations + loop.activations.k_offset(self.slab, tile)
+        accumulate = not (self.slab.opens and tile is self.slab.tiles[0])
+        for number, piece in enumerate(pieces):
+            context.multiply(activations + piece.offset, self._row(column, piece), tile.size,
+                             _levels(piece), loop.location, integer=loop.integer,
+                             accumulate=accumulate, swap=number == 0)
+
+
+def _levels(piece: Piece) -> list[tuple[int, int, int]]:
+    """The piece's walk with consecutive accumulator rows."""
+    levels, rows = [], 1
+    for bound, stride in piece.levels:
+        levels.append((bound, stride, rows))
+        rows *= bound
+    return levels

@@ -1,0 +1,210 @@
+"""The operands of a dot product in the scratchpad.
+
+Activations lie row by row with k contiguous, weights either k by k with columns contiguous or
+column by column with k contiguous, whichever DRAM has. Activations whose k is not contiguous in
+DRAM are loaded as they are and transposed by the vector unit.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from compiler.codegen.commands import Body, Stream
+from compiler.codegen.context import Context
+from compiler.codegen.contraction_axes import Axis, Box, is_contiguous, local_steps
+from compiler.codegen.contraction_loop import Activations, Block, KTile, Piece, Slab, Weights
+from compiler.codegen.footprint import transfers
+from compiler.errors import Location
+from hw.isa.dtypes import DType
+from hw.isa.encoding import INSTRUCTIONS
+from hw.isa.vector import DESTINATIONS, OPERANDS, Transpose
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A dot operand in DRAM.
+
+    Attributes:
+        places: (window, byte offset) of each part; one part unless precision asks for more.
+        index: 0 for activations, 1 for weights: its stride in axes that both share.
+        batch: element offset of each batch index.
+        free: rows of activations, columns of weights.
+        k: contracted axes.
+    """
+
+    places: tuple[tuple[int, int], ...]
+    index: int
+    dram_type: DType
+    local_type: DType
+    batch: tuple[int, ...]
+    free: tuple[Axis, ...]
+    k: tuple[Axis, ...]
+
+    @property
+    def k_contiguous(self) -> bool:
+        return is_contiguous(self.k, self.index)
+
+    @property
+    def free_contiguous(self) -> bool:
+        return is_contiguous(self.free, 0) and prod(a.size for a in self.free) > 1
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a dot product is cut.
+
+    Attributes:
+        rows, columns, k: boxes of the flattened indices.
+        parts: for each term of the product (part of activations, part of weights).
+        resident: whether activations, weights stay in reserved places: `whole`, all of them;
+            `strip`, those of one row or column range; or `none`.
+    """
+
+    rows: tuple[Box, ...]
+    columns: tuple[Box, ...]
+    k: tuple[Box, ...]
+    parts: tuple[tuple[int, int], ...]
+    resident: tuple[str, str]
+
+
+class _DotSource:
+    """What activations and weights of a dot product have in common."""
+
+    def __init__(self, context: Context, operand: Operand, tiling: Tiling,
+                 location: Location) -> None:
+        self.context, self.operand, self.tiling, self.location = context, operand, tiling, location
+        self.frees = tiling.rows if operand.index == 0 else tiling.columns
+        self.slots = self._slots(tiling.resident[operand.index])
+
+    def _slots(self, resident: str) -> list[int]:
+        per_term = [max(self._bytes(free, k) for free in self.frees) for k in self.tiling.k]
+        strip = per_term * len(self.operand.places)
+        return {"none": [], "strip": strip, "whole": strip * len(self.frees)}[resident]
+
+    def _free(self, block: Block) -> int:
+        return block.rows if self.operand.index == 0 else block.columns
+
+    def _part(self, slab: Slab) -> int:
+        return self.tiling.parts[slab.term][self.operand.index]
+
+    def key(self, block: Block, slab: Slab) -> Hashable:
+        return block.batch, self._free(block), self._part(slab), slab.box
+
+    def slot(self, block: Block, slab: Slab) -> int:
+        number = self._part(slab) * len(self.tiling.k) + slab.box
+        if self.tiling.resident[self.operand.index] == "whole":
+            number += self._free(block) * len(self.tiling.k) * len(self.operand.places)
+        return number
+
+    def size(self, block: Block, slab: Slab) -> int:
+        return self._bytes(self.frees[self._free(block)], self.tiling.k[slab.box])
+
+    def _bytes(self, free: Box, k: Box) -> int:
+        return free.count * k.count * self.operand.local_type.size
+
+    def _fetch(self, block: Block, slab: Slab, address: int, free_stride: int,
+               k_stride: int) -> None:
+        """Loads a piece with the given local strides, in bytes."""
+        o = self.operand
+        free, k = self.frees[self._free(block)], self.tiling.k[slab.box]
+        size = o.dram_type.size
+        window, offset = o.places[self._part(slab)]
+        offset += (o.batch[block.batch] + free.offsets[0] + k.offsets[o.index]) * size
+        steps = [*local_steps(free, 0, size, free_stride), *local_steps(k, o.index, size, k_stride)]
+        for transfer in transfers(window, offset, address, steps, o.dram_type, o.local_type):
+            self.context.load(transfer, self.location)
+
+
+class DotActivations(_DotSource, Activations):
+    """[rows][k] in the scratchpad."""
+
+    @property
+    def _staged(self) -> bool:
+        return not self.operand.k_contiguous and self.operand.free_contiguous
+
+    def _pitch(self, k: Box) -> int:
+        """Bytes from one row to the next."""
+        lanes = self.context.config.lanes if self._staged else 1
+        return round_up(k.count, lanes) * self.operand.local_type.size
+
+    def _bytes(self, free: Box, k: Box) -> int:
+        lanes = self.context.config.lanes if self._staged else 1
+        return round_up(free.count, lanes) * self._pitch(k)
+
+    def load(self, block: Block, slab: Slab, address: int) -> None:
+        k, rows = self.tiling.k[slab.box], self.frees[block.rows]
+        size, pitch = self.operand.local_type.size, self._pitch(k)
+        if not self._staged:
+            self._fetch(block, slab, address, pitch, size)
+            return
+        width = round_up(rows.count, self.context.config.lanes) * size
+        with self.context.buffer(pitch // size * width, self.location) as staging:
+            self._fetch(block, slab, staging, size, width)
+            transpose(self.context, self.operand.local_type, staging, address,
+                      width // size, pitch // size, self.location)
+
+    def pieces(self, block: Block, slab: Slab, count: int) -> Sequence[Piece]:
+        pitch, total = self._pitch(self.tiling.k[slab.box]), self.frees[block.rows].count
+        step = -(-total // count)
+        return [Piece(first, min(step, total - first), first * pitch,
+                      ((min(step, total - first), pitch),)) for first in range(0, total, step)]
+
+    def k_offset(self, slab: Slab, tile: KTile) -> int:
+        return tile.start * self.operand.local_type.size
+
+
+class DotWeights(_DotSource, Weights):
+    """[k][columns] in the scratchpad, or [columns][k] when DRAM has k contiguous."""
+
+    def load(self, block: Block, slab: Slab, address: int) -> None:
+        size = self.operand.local_type.size
+        if self._transposed:
+            self._fetch(block, slab, address, self.tiling.k[slab.box].count * size, size)
+        else:
+            self._fetch(block, slab, address, size, self.frees[block.columns].count * size)
+
+    @property
+    def _transposed(self) -> bool:
+        return self.operand.k_contiguous and not self.operand.free_contiguous
+
+    def column_tiles(self, block: Block) -> Sequence[tuple[int, int]]:
+        return cut(self.frees[block.columns].count, self.context.config.array_cols)
+
+    def tile(self, block: Block, slab: Slab, tile: KTile, column: int) -> tuple[int, int, bool]:
+        size = self.operand.local_type.size
+        if self._transposed:
+            pitch = self.tiling.k[slab.box].count * size
+            return column * pitch + tile.start * size, pitch, True
+        pitch = self.frees[block.columns].count * size
+        return tile.start * pitch + column * size, pitch, False
+
+
+def cut(total: int, step: int) -> list[tuple[int, int]]:
+    """(first, count) of pieces of `step`, the last one shorter."""
+    return [(first, min(step, total - first)) for first in range(0, total, step)]
+
+
+def round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+def transpose(context: Context, dtype: DType, source: int, target: int, width: int, height: int,
+              location: Location) -> None:
+    """[height][width] to [width][height], both multiples of the lanes, dense in local memory."""
+    lanes, size = context.config.lanes, dtype.size
+    blocks = (height // lanes, width // lanes)
+    read = Stream(source, lanes, size, (
+        (lanes, width * size), (blocks[0], lanes * width * size), (blocks[1], lanes * size)), dtype)
+    write = Stream(target, lanes, size, (
+        (lanes, height * size), (blocks[0], lanes * size), (blocks[1], lanes * height * size)),
+        dtype)
+    context.kernel(blocks[0] * blocks[1] * lanes, _transposing_body(), {0: read}, {0: write},
+                   location, strip=lanes)
+
+
+def _transposing_body() -> Body:
+    move = INSTRUCTIONS["mov"]
+    v0, v1 = DESTINATIONS["v0"], DESTINATIONS["v1"]
+    body = (move(vd=v0, va=OPERANDS["s0"]), Transpose(vd=v1, va=v0),  # type: ignore[call-arg]
+            move(vd=DESTINATIONS["d0"], va=v1))  # type: ignore[call-arg]
+    return Body(tuple(instruction.encode() for instruction in body), (), len(body))

@@ -1,0 +1,240 @@
+"""What becomes of finished sums: stored as they are, or computed with on the way.
+
+The result is [batch, rows, columns], dense in DRAM. Without further computation the store DMA
+reads the accumulators (`StoreSums`). Otherwise (`ComputeResult`) a vector kernel reads them as an
+input stream, other operands of the computation (bias, residual, ...) as further streams, and
+writes a dense tile from which the result is stored.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+from compiler.codegen.commands import Stream
+from compiler.codegen.context import Context, Place
+from compiler.codegen.contraction_axes import Box
+from compiler.codegen.contraction_loop import Block, Piece, Sink, Slab
+from compiler.codegen.elementwise import WORD, KernelTables
+from compiler.codegen.footprint import Step, transfers
+from compiler.codegen.graph import Graph
+from compiler.codegen.operands import Loader, Operand, Resident, box_stream
+from compiler.codegen.partition import Kernel, partition
+from compiler.errors import Location
+from compiler.ir.types import row_major
+from compiler.ops.views import View
+from hw.isa.dtypes import DType
+from hw.isa.host import ACCUMULATOR_BASE
+from hw.isa.params import LEVELS
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The result's flattened indices as they are cut, and what its elements go with.
+
+    Attributes:
+        rows, columns: boxes; operand i of the epilogue has strides `first_stride + i` in the
+            boxes' axes. A box of columns has one axis.
+        batch: for each batch index the offset of each epilogue operand, in elements.
+    """
+
+    shape: tuple[int, int, int]
+    rows: tuple[Box, ...]
+    columns: tuple[Box, ...]
+    batch: tuple[tuple[int, ...], ...]
+    first_stride: int = 1
+
+    def offset(self, block: Block, row: int, column: int) -> int:
+        """Position of an element of a block in the dense result."""
+        _, rows, columns = self.shape
+        return ((block.batch * rows + self.rows[block.rows].start + row) * columns
+                + self.columns[block.columns].start + column)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Finished sums of a piece in local memory: rows of one tile, and tile after tile.
+
+    Attributes:
+        columns: (first column in the block, columns of a tile, number of tiles).
+        row_pitch, tile_pitch: bytes.
+    """
+
+    address: int
+    columns: tuple[int, int, int]
+    row_pitch: int
+    tile_pitch: int
+    dtype: DType
+
+
+def gather_sums(context: Context, tiles: Sequence[tuple[int, int, int]], dtype: DType
+                ) -> list[Sums]:
+    """Tiles as `Sink.finish` gets them, those of equal width together."""
+    pitch = context.config.accumulator_row_bytes
+    even = [t for t in tiles if t[1] == tiles[0][1]]
+    found = []
+    for group in (even, tiles[len(even):]):
+        if group:
+            spacing = group[1][2] - group[0][2] if len(group) > 1 else 0
+            found.append(Sums(ACCUMULATOR_BASE + group[0][2] * pitch,
+                              (group[0][0], group[0][1], len(group)), pitch, spacing * pitch,
+                              dtype))
+    return found
+
+
+class StoreSums(Sink):
+    """f32 sums to f32 or bf16, s32 sums to s32, by the store DMA alone."""
+
+    def __init__(self, context: Context, grid: Grid, place: Place, location: Location) -> None:
+        self.context, self.grid, self.place, self.location = context, grid, place, location
+
+    def finish(self, block: Block, slab: Slab, tiles: Sequence[tuple[int, int, int]],
+               piece: Piece) -> None:
+        dtype = self.place.tensor.element.memory
+        local_type = DType.S32 if dtype is DType.S32 else DType.F32
+        for sums in gather_sums(self.context, tiles, local_type):
+            first, width, count = sums.columns
+            steps = [Step(width, dtype.size, WORD),
+                     Step(piece.rows, self.grid.shape[2] * dtype.size, sums.row_pitch),
+                     Step(count, width * dtype.size, sums.tile_pitch)]
+            offset = self.place.offset + self.grid.offset(block, piece.first, first) * dtype.size
+            for transfer in transfers(self.place.window, offset, sums.address, steps, dtype,
+                                      local_type):
+                self.context.store(transfer, self.location)
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """An elementwise computation on the sums.
+
+    Attributes:
+        operands: what the graph's inputs read, views of the result's shape; None for the sums.
+        outputs: nodes of the graph; output i goes to results[i].
+        sums: element type of the sums.
+    """
+
+    graph: Graph
+    operands: tuple[Operand | None, ...]
+    outputs: tuple[int, ...]
+    results: tuple[Place, ...]
+    sums: DType
+
+
+@dataclass(frozen=True)
+class _Port:
+    """What a stream walks: address of the piece's first element, bytes per dimension."""
+
+    address: int
+    strides: tuple[int, ...]
+    dtype: DType
+
+
+class ComputeResult(Sink):
+    """Vector kernels on finished sums."""
+
+    def __init__(self, context: Context, grid: Grid, epilogue: Epilogue, location: Location
+                 ) -> None:
+        self.context, self.grid, self.epilogue = context, grid, epilogue
+        self.location = location
+        self.kernels = partition(epilogue.graph, epilogue.outputs)
+        self.temporaries = -min((0, *(n for k in self.kernels for n in k.outputs)))
+        self.tables = KernelTables(context, self.kernels, location)
+        self.loaders: list[Loader] = []
+        self.residents: dict[int, Resident] = {}
+
+    def open(self, block: Block) -> None:
+        """Loads the block's part of every operand."""
+        rows, columns = self.grid.rows[block.rows], self.grid.columns[block.columns]
+        axes = (*rows.axes, *columns.axes)
+        extents = tuple(axis.size for axis in axes)
+        for number, operand in enumerate(self.epilogue.operands):
+            if operand is not None:
+                place = self.grid.first_stride + number
+                offset = (operand.view.offset + self.grid.batch[block.batch][number]
+                          + rows.offsets[place] + columns.offsets[place])
+                view = View(extents, tuple(a.strides[place] for a in axes), offset)
+                loader = Loader(self.context, Operand(operand.place, view), self.location)
+                self.residents[number] = loader.box((0,) * len(extents), extents)
+                self.loaders.append(loader)
+
+    def close(self) -> None:
+        for loader in self.loaders:
+            loader.close()
+        self.loaders.clear()
+
+    def end(self) -> None:
+        self.tables.close()
+
+    def finish(self, block: Block, slab: Slab, tiles: Sequence[tuple[int, int, int]],
+               piece: Piece) -> None:
+        for sums in gather_sums(self.context, tiles, self.epilogue.sums):
+            self.compute(block, sums, piece)
+
+    def compute(self, block: Block, sums: Sums, piece: Piece) -> None:
+        """The results of finished sums, stored."""
+        scratchpad, location = self.context.scratchpad, self.location
+        _, width, count = sums.columns
+        outer, *inner = (axis.size for axis in self.grid.rows[block.rows].axes)
+        unit = prod(inner)
+        extents = (count, piece.rows // unit, *inner, width)
+        results = [self._dense(p.tensor.element.memory, extents) for p in self.epilogue.results]
+        temporary = [self._padded(extents) for _ in range(self.temporaries)]
+        ports = {number: _Port(
+            r.address + piece.first // unit * r.strides[0] + sums.columns[0] * r.strides[-1],
+            (width * r.strides[-1], *r.strides), r.dtype)
+            for number, r in self.residents.items()}
+        ports[self.epilogue.operands.index(None)] = _Port(
+            sums.address, (sums.tile_pitch, *(n * sums.row_pitch for n in row_major(extents[1:-1])),
+                           WORD), sums.dtype)
+        for kernel in self.kernels:
+            inputs = [temporary[-1 - n] if n < 0 else ports[n] for n in kernel.inputs]
+            outputs = [temporary[-1 - n] if n < 0 else results[n] for n in kernel.outputs]
+            self._run(kernel, extents, inputs, outputs)
+        for place, port in zip(self.epilogue.results, results, strict=True):
+            self._store(block, piece, sums, place, port.address)
+        for port in (*results, *temporary):
+            scratchpad.free(port.address)
+
+    def _dense(self, dtype: DType, extents: Sequence[int]) -> _Port:
+        """A new tile of results: row by row, all columns of a row together."""
+        count, *rows, width = extents
+        address = self.context.scratchpad.allocate(prod(extents) * dtype.size, self.location)
+        pitch = count * width * dtype.size
+        return _Port(address, (width * dtype.size, *(n * pitch for n in row_major(tuple(rows))),
+                               dtype.size), dtype)
+
+    def _padded(self, extents: Sequence[int]) -> _Port:
+        """A new temporary, in whole groups of lanes."""
+        lanes = self.context.config.lanes
+        whole = (*extents[:-1], -(-extents[-1] // lanes) * lanes)
+        address = self.context.scratchpad.allocate(prod(whole) * WORD, self.location)
+        return _Port(address, tuple(n * WORD for n in row_major(whole)), DType.S32)
+
+    def _run(self, kernel: Kernel, extents: Sequence[int], inputs: Sequence[_Port],
+             outputs: Sequence[_Port]) -> None:
+        """A kernel over all of a piece; one for each outer position when it is too deep."""
+        lanes = self.context.config.lanes
+        kept = [d for d, extent in enumerate(extents[:-1]) if extent > 1]
+        loops, dims = kept[: len(kept) - LEVELS + 1], kept[max(len(kept) - LEVELS + 1, 0):]
+        if len(kept) < LEVELS:
+            loops = []
+        sizes = [extents[d] for d in (*dims, -1)]
+        groups = prod(sizes[:-1]) * -(-sizes[-1] // lanes)
+        for position in product(*(range(extents[d]) for d in loops)):
+            def stream(port: _Port) -> Stream:
+                offset = sum(i * port.strides[d] for i, d in zip(position, loops, strict=True))
+                strides = [port.strides[d] for d in (*dims, -1)]
+                return box_stream(port.address + offset, strides, sizes, port.dtype, lanes)
+            self.context.kernel(
+                groups, kernel.body,
+                self.tables.streams(kernel) | {i: stream(p) for i, p in enumerate(inputs)},
+                {i: stream(p) for i, p in enumerate(outputs)}, self.location)
+
+    def _store(self, block: Block, piece: Piece, sums: Sums, place: Place, address: int) -> None:
+        first, width, count = sums.columns
+        dtype = place.tensor.element.memory
+        steps = [Step(width * count, dtype.size, dtype.size),
+                 Step(piece.rows, self.grid.shape[2] * dtype.size, width * count * dtype.size)]
+        offset = place.offset + self.grid.offset(block, piece.first, first) * dtype.size
+        for transfer in transfers(place.window, offset, address, steps, dtype, dtype):
+            self.context.store(transfer, self.location)

@@ -1,0 +1,205 @@
+"""Operands in a form the matrix unit multiplies: bf16 parts of floats, s8 digits of integers.
+
+Floats. Precision DEFAULT takes f32 operands rounded to bf16, which costs nothing: the load DMA
+rounds. HIGH takes two parts of each operand, HIGHEST three: x = hi + mid + lo, each the bf16
+nearest to what is left. Products of parts are summed smallest first, each over all of k:
+
+    HIGH      mid*hi, hi*mid, hi*hi
+    HIGHEST   lo*hi, mid*mid, hi*lo, mid*hi, hi*mid, hi*hi        (lhs part * rhs part)
+
+f16 operands, which bf16 cannot hold, always have two parts.
+
+Integers. s8 is used as it is; wider types and u8 are split into signed digits to the base 256,
+x = d0 + 256*d1 + ...; products of digits i and j belong to 256**(i+j). Sums of equal weight are
+made together, the heaviest first, and folded: total = (total << 8) + sum, modulo 2**32. Without
+int8 the digits are multiplied as bf16, exact in f32 over at most EXACT_RUN steps of k.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.codegen import elementwise
+from compiler.codegen.context import Context, Place
+from compiler.codegen.elementwise import Nest, Target
+from compiler.codegen.graph import Graph
+from compiler.codegen.loop_graph import operand_of
+from compiler.errors import CompileError, Location
+from compiler.ir.loops import Load
+from compiler.ir.ops import HloOp
+from compiler.ir.types import ElementType, Kind, Tensor
+from compiler.ops.builder import Builder, V
+from compiler.ops.interpret import BitInterpreter, from_lanes, to_lanes
+from compiler.ops.views import View
+from hw.isa.numerics import Bits
+
+EXACT_RUN = 1024
+"""Products of s8 digits are at most 2**14: so many of them have an exact f32 sum."""
+PARTS = {"DEFAULT": 1, "HIGH": 2, "HIGHEST": 3}
+TERMS = {1: ((0, 0),), 2: ((1, 0), (0, 1), (0, 0)),
+         3: ((2, 0), (1, 1), (0, 2), (1, 0), (0, 1), (0, 0))}
+"""(lhs part, rhs part) in the order of summation, by number of parts."""
+BASE_BITS = 8
+
+Term = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How a product of two element types is made of products the matrix unit has.
+
+    Attributes:
+        parts: of lhs and of rhs.
+        groups: terms that are summed together; before a later group is added the total so far
+            is shifted left by BASE_BITS. Floats have one group.
+        local: element type of the parts.
+        run: the longest run of k in the accumulators, None for any.
+    """
+
+    parts: tuple[int, int]
+    groups: tuple[tuple[Term, ...], ...]
+    local: ElementType
+    run: int | None = None
+
+
+def scheme(lhs: ElementType, rhs: ElementType, precision: Sequence[str], int8: bool) -> Scheme:
+    """The scheme for two element types.
+
+    Args:
+        precision: StableHLO's precision of each operand; empty for DEFAULT.
+        int8: whether the matrix unit multiplies integers.
+    """
+    if lhs.is_float:
+        parts = max(PARTS[p] for p in precision) if precision else 1
+        if ElementType.F32 not in (lhs, rhs):
+            parts = 1
+        if ElementType.F16 in (lhs, rhs):
+            parts = max(parts, 2)
+        return Scheme((parts, parts), (TERMS[parts],), ElementType.BF16)
+    digits = _digits(lhs), _digits(rhs)
+    weights = range(min(sum(digits) - 2, 32 // BASE_BITS - 1), -1, -1)
+    groups = tuple(tuple((i, w - i) for i in range(digits[0]) if 0 <= w - i < digits[1])
+                   for w in weights)
+    return Scheme(digits, groups, ElementType.I8 if int8 else ElementType.BF16,
+                  None if int8 else EXACT_RUN)
+
+
+def _digits(element: ElementType) -> int:
+    if element.kind is Kind.SIGNED:
+        return element.bits // BASE_BITS
+    # An unsigned byte needs a carry digit; at 32 bits it would be worth 2**32.
+    return min(element.bits // BASE_BITS + 1, 32 // BASE_BITS)
+
+
+def split(b: Builder[V], x: V, element: ElementType, parts: int) -> list[V]:
+    """The parts of a lane, most significant first for floats, least for integers."""
+    if element.is_float:
+        return _float_parts(b, x, parts)
+    digits, shift = [], b.const(32 - BASE_BITS)
+    for number in range(parts):
+        digit = b.sra(b.shl(x, shift), shift)
+        digits.append(digit)
+        if number + 1 < parts:
+            x = b.sra(b.isub(x, digit), b.const(BASE_BITS))
+    return digits
+
+
+def _float_parts(b: Builder[V], x: V, parts: int) -> list[V]:
+    found = [b.rbf(x)]
+    # Infinities and NaN have no rest: infinity less itself would be NaN.
+    finite = b.feq(b.fsub(found[0], found[0]), b.const(0.0))
+    for _ in range(parts - 1):
+        x = b.sel(finite, b.fsub(x, found[-1]), b.const(0.0))
+        found.append(b.rbf(x))
+    return found
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An operand's parts in DRAM, all walked alike.
+
+    Attributes:
+        places: of each part; `temporary` when they are to be freed.
+        view: strides and offset in elements.
+    """
+
+    places: tuple[Place, ...]
+    view: View
+    temporary: bool = False
+
+    def free(self, context: Context) -> None:
+        """Gives temporary places back."""
+        for place in self.places if self.temporary else ():
+            context.workspace.free(place.offset, place.tensor.bytes)
+
+
+def prepare(context: Context, load: Load, parts: int, local: ElementType, order: Sequence[int],
+            location: Location) -> Prepared:
+    """An operand as parts of the type `local`, or as a type the DMA converts to it.
+
+    Args:
+        order: the operand's dimensions as they lie best in memory, outermost first; heeded where
+            the layout is free to choose.
+    """
+    constant = _constant(load)
+    if constant is not None and load.element is not local:
+        return _prepare_constant(context, constant, load, parts, local, order)
+    as_is = load.element is local or (load.element, local) == (ElementType.F32, ElementType.BF16)
+    if parts == 1 and as_is:
+        return Prepared((context.place(load.value),), load.view)
+    tensor = Tensor(load.view.shape, local)
+    places = tuple(_workspace(context, tensor) for _ in range(parts))
+    graph = Graph(context.config.special_function_unit)
+    values = split(graph, graph.input(0), load.element, parts)
+    if local.is_float and not load.element.is_float:
+        values = [graph.i2f(v) for v in values]
+    elementwise.generate(context, Nest(
+        load.view.shape, (operand_of(context, load),), graph, tuple(values),
+        tuple(Target.whole(place) for place in places), location))
+    return Prepared(places, View.whole(tensor), temporary=True)
+
+
+def _workspace(context: Context, tensor: Tensor) -> Place:
+    from hw.isa.program import WORKSPACE_WINDOW
+    return Place(WORKSPACE_WINDOW, context.workspace.allocate(tensor.bytes), tensor)
+
+
+def _constant(load: Load) -> NDArray[np.generic] | None:
+    owner = load.value.owner
+    if isinstance(owner, HloOp) and owner.kind == "constant":
+        values: NDArray[np.generic] = owner.attrs["value"]
+        return values
+    return None
+
+
+def _prepare_constant(context: Context, values: NDArray[np.generic], load: Load, parts: int,
+                      local: ElementType, order: Sequence[int]) -> Prepared:
+    """Split and laid out by the compiler."""
+    from hw.isa.program import CONSTANT_WINDOW
+    view = load.view
+    ordered = View(tuple(view.shape[d] for d in order), tuple(view.strides[d] for d in order),
+                   view.offset)
+    index = np.full(ordered.shape, ordered.offset, np.int64)
+    for d, stride in enumerate(ordered.strides):
+        index += (np.arange(ordered.shape[d]) * stride).reshape(
+            -1, *[1] * (len(ordered.shape) - 1 - d))
+    lanes = to_lanes(np.ascontiguousarray(values).reshape(-1)[index])
+    tensor = Tensor(ordered.shape, local)
+    places = tuple(
+        Place(CONSTANT_WINDOW, context.constants.add(from_lanes(part, local).tobytes()), tensor)
+        for part in _constant_parts(lanes, load.element, parts, local))
+    strides = [0] * len(order)
+    for d, stride in zip(order, tensor.strides, strict=True):
+        strides[d] = stride
+    return Prepared(places, View(view.shape, tuple(strides)))
+
+
+def _constant_parts(lanes: Bits, element: ElementType, parts: int, local: ElementType
+                    ) -> list[Bits]:
+    b = BitInterpreter()
+    values = split(b, lanes, element, parts)
+    if local.is_float and not element.is_float:
+        values = [b.i2f(v) for v in values]
+    return values

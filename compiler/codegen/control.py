@@ -1,0 +1,101 @@
+"""while and case: regions of commands, and the tensors they hand on.
+
+Values a loop carries have one place in DRAM for all its rounds. A body's result is made right
+there when the value it replaces is no longer needed by then, and copied at the round's end
+otherwise.
+"""
+
+from collections.abc import Sequence
+from contextlib import contextmanager
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from xdsl.ir import Block, BlockArgument, Region, SSAValue
+
+from compiler.codegen.context import Context, Place
+from compiler.codegen.footprint import transfers
+from compiler.codegen.tile import CaseOp, WhileOp
+from compiler.errors import Location
+from compiler.ir.ops import HloOp
+from compiler.ir.types import Tensor, tensor_of
+
+if TYPE_CHECKING:
+    from compiler.codegen.lower import Lowering
+
+SCALAR_BYTES = 4
+
+
+def lower_while(lowering: "Lowering", op: HloOp, places: Sequence[Place]) -> None:
+    """Appends a loop.
+
+    Args:
+        places: where the results go, which is where the values live during the loop.
+    """
+    context = lowering.context
+    for value, place in zip(op.operands, places, strict=True):
+        lowering.copy(value, place, op.source)
+    condition, body = op.bodies
+    for block in (condition, body):
+        context.places.update(zip(block.args, places, strict=True))
+    with context.buffer(SCALAR_BYTES, op.source) as predicate:
+        with _region(context) as tested:
+            terminator = condition.last_op
+            assert terminator is not None
+            (value,) = terminator.operands
+            place = lowering.allocate(tensor_of(value))
+            lowering.block(condition, [(value, place)])
+            _load_scalar(context, place, predicate, op.source)
+            lowering.free(place)
+        with _region(context) as repeated:
+            _lower_body(lowering, body, places)
+    context.block.add_op(WhileOp(predicate, tested, repeated))
+
+
+def _lower_body(lowering: "Lowering", body: Block, places: Sequence[Place]) -> None:
+    """A round of a loop; its results replace the carried values."""
+    terminator = body.last_op
+    assert terminator is not None
+    direct: list[tuple[SSAValue, Place]] = []
+    staged: list[tuple[SSAValue, Place, Place]] = []
+    for argument, value, place in zip(body.args, terminator.operands, places, strict=True):
+        if value is argument:
+            continue
+        if lowering.is_free_before(argument, value) and all(value is not v for v, _ in direct):
+            direct.append((value, place))
+        else:
+            staged.append((value, lowering.allocate(place.tensor), place))
+    lowering.block(body, [*direct, *((value, stage) for value, stage, _ in staged)])
+    for _, stage, place in staged:
+        lowering.move(stage, place, terminator.source if isinstance(terminator, HloOp)
+                      else Location())
+        lowering.free(stage)
+
+
+def lower_case(lowering: "Lowering", op: HloOp, places: Sequence[Place]) -> None:
+    """Appends a choice between branches, all of which leave their results in `places`."""
+    context = lowering.context
+    with context.buffer(SCALAR_BYTES, op.source) as index:
+        _load_scalar(context, context.place(op.operands[0]), index, op.source)
+        branches = []
+        for block in op.bodies:
+            with _region(context) as branch:
+                terminator = block.last_op
+                assert terminator is not None
+                lowering.block(block, list(zip(terminator.operands, places, strict=True)))
+            branches.append(branch)
+    context.block.add_op(CaseOp(index, branches))
+
+
+@contextmanager
+def _region(context: Context) -> Iterator[Region]:
+    """Commands made inside the `with` block go to a region of their own."""
+    outer, context.block = context.block, Block()
+    region = Region(context.block)
+    yield region
+    context.block = outer
+
+
+def _load_scalar(context: Context, place: Place, address: int, location: Location) -> None:
+    dtype = place.tensor.element.memory
+    for transfer in transfers(place.window, place.offset, address, [], dtype, dtype):
+        context.load(transfer, location)

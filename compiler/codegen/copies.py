@@ -1,0 +1,111 @@
+"""Copies between DRAM tensors through the scratchpad: movement without arithmetic."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from compiler.codegen import elementwise
+from compiler.codegen.context import Context, Place
+from compiler.codegen.elementwise import BUFFERS, Nest, Target, store_box
+from compiler.codegen.footprint import Step, transfers
+from compiler.codegen.graph import Graph
+from compiler.codegen.nests import merge_dimensions, tiles
+from compiler.codegen.operands import Operand
+from compiler.errors import Location
+from compiler.ir.types import row_major
+from compiler.ops.views import View
+from hw.isa.params import LEVELS
+
+SHORTEST_ROW_BYTES = 16
+"""Below this the vector unit rearranges elements faster than the DMA does row by row."""
+TARGET_BYTES = 8192
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Elements of a source to places of a target, both walked over one shape."""
+
+    source: Operand
+    target: Place
+    target_view: View
+    location: Location
+
+
+def copy(context: Context, source: Operand, target: Place, location: Location,
+         target_view: View | None = None) -> None:
+    """Appends the commands that copy a view of a tensor to a tensor, or to a view of it."""
+    graph = Graph()
+    _copy(context, (source,), graph, graph.input(0), target, location, target_view)
+
+
+def fill(context: Context, target: Place, value: Operand | int, location: Location,
+         target_view: View | None = None) -> None:
+    """Appends the commands that set elements of a tensor to a scalar: an operand, or lane bits."""
+    graph = Graph()
+    shape = (target_view or View.whole(target.tensor)).shape
+    if isinstance(value, int):
+        _copy(context, (), graph, graph.bits(value), target, location, target_view)
+        return
+    scalar = Operand(value.place, View(shape, (0,) * len(shape), value.view.offset))
+    _copy(context, (scalar,), graph, graph.input(0), target, location, target_view)
+
+
+def _copy(context: Context, operands: tuple[Operand, ...], graph: Graph, node: int, target: Place,
+          location: Location, target_view: View | None) -> None:
+    view = target_view or View.whole(target.tensor)
+    if prod(view.shape) == 0:
+        return
+    if operands:
+        merged = _merged(Copy(operands[0], target, view, location))
+        if _suits_dma(merged):
+            budget = min(context.config.scratchpad_bytes // BUFFERS, TARGET_BYTES)
+            elements = max(budget // operands[0].unit, 1)
+            for start, extents in tiles(merged.source.view.shape, elements, LEVELS + 1):
+                _tile(context, merged, start, extents)
+            return
+    elementwise.generate(context, Nest(view.shape, operands, graph, (node,),
+                                       (Target(target, view),), location))
+
+
+def _merged(copy: Copy) -> Copy:
+    source, target = copy.source.view, copy.target_view
+    groups = merge_dimensions(source.shape, [source.strides, target.strides])
+    shape = tuple(prod(source.shape[d] for d in group) for group in groups) or (1,)
+
+    def strides(view: View) -> tuple[int, ...]:
+        return tuple(view.strides[group[-1]] for group in groups) or (1,)
+
+    return Copy(Operand(copy.source.place, View(shape, strides(source), source.offset)),
+                copy.target, View(shape, strides(target), target.offset), copy.location)
+
+
+def _suits_dma(copy: Copy) -> bool:
+    view, unit = copy.source.view, copy.source.unit
+    if copy.source.place is None:
+        return False
+    return prod(view.shape) == 1 or (
+        view.strides[-1] == 1 and view.shape[-1] * unit >= SHORTEST_ROW_BYTES)
+
+
+def _tile(context: Context, copy: Copy, start: Sequence[int], extents: Sequence[int]) -> None:
+    place, unit, dtype = copy.source.place, copy.source.unit, copy.source.dtype
+    assert place is not None
+    with context.buffer(prod(extents) * unit, copy.location) as address:
+        local = [n * unit for n in row_major(tuple(extents))]
+        first = _first(copy.source.view, start)
+        steps = _steps(extents, copy.source.view.strides, local, unit)
+        for transfer in transfers(place.window, place.offset + first * unit, address, steps,
+                                  dtype, dtype):
+            context.load(transfer, copy.location)
+        store_box(context, Target(copy.target, copy.target_view), address, start, extents,
+                  copy.location)
+
+
+def _first(view: View, start: Sequence[int]) -> int:
+    return view.offset + sum(i * s for i, s in zip(start, view.strides, strict=True))
+
+
+def _steps(extents: Sequence[int], dram: Sequence[int], local: Sequence[int], unit: int
+           ) -> list[Step]:
+    """Innermost first, DRAM strides from elements to bytes."""
+    return [Step(e, d * unit, at) for e, d, at in zip(extents, dram, local, strict=True)][::-1]

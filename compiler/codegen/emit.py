@@ -1,0 +1,181 @@
+"""Instructions from a tile program: parameters, registers, semaphores, branches.
+
+A parameter is written only when the engine does not hold the value already; a local address or
+accumulator row needs a scalar register, and stays in it until the register is wanted for another
+value. Nothing is known about either where control flow joins.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import lru_cache
+
+from compiler.codegen.commands import Command, signed
+from compiler.codegen.dependences import dependences
+from compiler.codegen.schedule import schedule
+from compiler.codegen.synchronise import Step, semaphore, synchronise
+from compiler.codegen.tile import CaseOp, ProgramOp, WhileOp, segments
+from compiler.errors import Location
+from hw.isa.dma import DmaForm
+from hw.isa.encoding import INSTRUCTIONS, Instruction
+from hw.isa.host import Engine
+from hw.isa.params import PARAMETER_COUNT
+from hw.isa.scalar import Halt, LoadScalar
+from hw.isa.sync import Drain, Post, Set, Wait
+from xdsl.ir import Block
+
+ALL_ENGINES = sum(1 << engine for engine in Engine if engine is not Engine.SEQUENCER)
+SCRATCH_REGISTER, COMPARE_REGISTER = 1, 2
+"""Used between commands only; the others hold operands."""
+OPERAND_REGISTERS = range(3, 32)
+_RS2 = DmaForm.__dataclass_fields__["rs2"].metadata["field"]
+
+
+@dataclass(frozen=True)
+class Text:
+    """The text section, and for each instruction the operation it was made for."""
+
+    words: list[int]
+    sources: list[Location | None]
+
+
+@lru_cache(maxsize=1 << 16)
+def _set_word(engine: Engine, index: int, value: int) -> int:
+    return Set(engine=engine, index=index, imm=signed(value)).encode()
+
+
+@lru_cache(maxsize=64)
+def _semaphore_word(form: type[Wait] | type[Post], at: Engine, number: int) -> int:
+    return form(engine=at, semaphore=number, n=1).encode()
+
+
+class _Registers:
+    """Which value each operand register holds; the one not used for longest gives way."""
+
+    def __init__(self) -> None:
+        self.by_value: OrderedDict[int, int] = OrderedDict()
+        self.unused = list(OPERAND_REGISTERS)
+
+    def find(self, value: int) -> tuple[int, bool]:
+        """The register for a value, and whether it holds it already; zero is x0."""
+        if value == 0:
+            return 0, True
+        if value in self.by_value:
+            self.by_value.move_to_end(value)
+            return self.by_value[value], True
+        register = self.unused.pop() if self.unused else self.by_value.popitem(last=False)[1]
+        self.by_value[value] = register
+        return register, False
+
+
+class Emitter:
+    """Appends instructions; knows what parameters and registers hold at this point."""
+
+    def __init__(self) -> None:
+        self.words: list[int] = []
+        self.sources: list[Location | None] = []
+        self.parameters = {engine: [0] * count for engine, count in PARAMETER_COUNT.items()}
+        self.registers = _Registers()
+
+    def program(self, program: ProgramOp) -> Text:
+        self.block(program.body.block)
+        self.append(Halt())
+        return Text(self.words, self.sources)
+
+    def block(self, block: Block) -> None:
+        for piece in segments(block):
+            if isinstance(piece, WhileOp):
+                self._while(piece)
+            elif isinstance(piece, CaseOp):
+                self._case(piece)
+            else:
+                self._commands(piece)
+
+    def append(self, instruction: Instruction, source: Location | None = None) -> int:
+        """Returns the instruction's pc."""
+        return self._word(instruction.encode(), source)
+
+    def _word(self, word: int, source: Location | None) -> int:
+        self.words.append(word)
+        self.sources.append(source)
+        return len(self.words) - 1
+
+    def _commands(self, commands: list[Command]) -> None:
+        waits_for = dependences(commands)
+        for step in synchronise(commands, waits_for, schedule(commands, waits_for)):
+            self._step(step)
+
+    def _step(self, step: Step) -> None:
+        command = step.command
+        engine, source = command.engine, command.location
+        for producer in step.waits:
+            self._word(_semaphore_word(Wait, engine, semaphore(producer, engine)), source)
+        held = self.parameters[engine]
+        for index, value in command.parameters.items():
+            value &= 0xFFFFFFFF
+            if held[index] != value:
+                held[index] = value
+                self._word(_set_word(engine, int(index), value), source)
+        register = 0 if command.b is None else self._operand(command.b, source)
+        self._word(command.words[0] | _RS2.insert(register, "rs2"), source)
+        for word in command.words[1:]:
+            self._word(word, source)
+        for consumer in step.posts:
+            self._word(_semaphore_word(Post, engine, semaphore(engine, consumer)), source)
+
+    def _operand(self, value: int, source: Location) -> int:
+        register, held = self.registers.find(value)
+        if not held:
+            add = INSTRUCTIONS["addi"]
+            self.append(add(rd=register, rs1=0, imm=signed(value)), source)  # type: ignore[call-arg]
+        return register
+
+    def _forget(self) -> None:
+        for held in self.parameters.values():
+            held[:] = [-1] * len(held)
+        self.registers = _Registers()
+
+    def _join(self) -> None:
+        """All engines finish; nothing is known about parameters and registers."""
+        self.append(Drain(mask=ALL_ENGINES))
+        self._forget()
+
+    def _branch(self, mnemonic: str, rs1: int, rs2: int) -> int:
+        form = INSTRUCTIONS[mnemonic]
+        return self.append(form(rs1=rs1, rs2=rs2, imm=0))  # type: ignore[call-arg]
+
+    def _patch(self, pc: int, mnemonic: str, rs1: int, rs2: int, target: int) -> None:
+        form = INSTRUCTIONS[mnemonic]
+        self.words[pc] = form(rs1=rs1, rs2=rs2, imm=target - pc).encode()  # type: ignore[call-arg]
+
+    def _while(self, op: WhileOp) -> None:
+        self._join()
+        header = len(self.words)
+        self.block(op.condition.block)
+        self.append(Drain(mask=ALL_ENGINES))
+        self.append(LoadScalar(rd=SCRATCH_REGISTER, imm=op.predicate.data))
+        mask = INSTRUCTIONS["andi"]
+        self.append(mask(rd=SCRATCH_REGISTER, rs1=SCRATCH_REGISTER, imm=0xFF))  # type: ignore[call-arg]
+        leave = self._branch("beq", SCRATCH_REGISTER, 0)
+        self.block(op.body.block)
+        self._join()
+        back = self._branch("beq", 0, 0)
+        self._patch(back, "beq", 0, 0, header)
+        self._patch(leave, "beq", SCRATCH_REGISTER, 0, len(self.words))
+
+    def _case(self, op: CaseOp) -> None:
+        self._join()
+        add = INSTRUCTIONS["addi"]
+        ends: list[int] = []
+        self.append(LoadScalar(rd=SCRATCH_REGISTER, imm=op.index.data))
+        *branches, default = op.branches
+        for number, branch in enumerate(branches):
+            self.append(add(rd=COMPARE_REGISTER, rs1=0, imm=number))  # type: ignore[call-arg]
+            skip = self._branch("bne", SCRATCH_REGISTER, COMPARE_REGISTER)
+            self.block(branch.block)
+            self._join()
+            ends.append(self._branch("beq", 0, 0))
+            self._patch(skip, "bne", SCRATCH_REGISTER, COMPARE_REGISTER, len(self.words))
+        self.block(default.block)
+        self._join()
+        for pc in ends:
+            self._patch(pc, "beq", 0, 0, len(self.words))

@@ -1,0 +1,140 @@
+"""Kernel bodies of reductions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from compiler.codegen.body import OUTPUT, Assembler
+from compiler.codegen.commands import Body
+from compiler.codegen.graph import INPUT, Graph, fuse_products
+from compiler.codegen.operands import Operand
+from compiler.ir.types import ElementType, Tensor
+from compiler.ops.elementwise import Elementwise, expand
+from compiler.ops.interpret import to_lanes
+from compiler.ops.reduction import identity
+from compiler.ops.registry import Call, lookup
+from hw.isa.numerics import SIGN
+from hw.isa.params import VECTOR_REGISTERS
+
+ACCUMULATOR = VECTOR_REGISTERS - 1
+"""The vector register that holds what was combined so far."""
+PARTIAL, INITIAL = -1, -2
+"""Input numbers of partial results and of the initial value."""
+
+
+@dataclass(frozen=True)
+class Combiner:
+    """A combining operation on one element type."""
+
+    name: str
+    element: ElementType
+
+    @property
+    def identity(self) -> int:
+        """Lane bits that change nothing, down to the sign of a zero."""
+        if self.name == "add" and self.element.is_float:
+            return SIGN
+        value = identity(self.name, self.element)
+        return int(to_lanes(value.reshape(1))[0])
+
+    def combine(self, graph: Graph, a: int, b: int) -> int:
+        """Appends the combination of two values."""
+        operation = lookup(self.name)
+        assert isinstance(operation, Elementwise)
+        tensor = Tensor((), self.element)
+        return expand(operation, graph, Call((tensor, tensor), (tensor,)), a, b)
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How often a kernel combines.
+
+    Attributes:
+        outer: times the whole; `inner`: full groups each; `tail`: valid lanes of one more group
+            each, 0 for none.
+        across: lanes combine at the end.
+        first, last: whether the kernel starts from the identity, and delivers the result; else
+            partial results are read, and written.
+    """
+
+    outer: int
+    inner: int
+    tail: int
+    across: bool
+    first: bool
+    last: bool
+
+
+@dataclass(frozen=True)
+class AssembledFold:
+    """A body and the inputs its streams carry: numbers of operands, PARTIAL or INITIAL."""
+
+    body: Body
+    streams: tuple[int, ...]
+
+
+@dataclass
+class FoldBodies:
+    """Bodies of one reduction.
+
+    Attributes:
+        graph, node: what is combined.
+        initial: lane bits, or an operand.
+        lanes: L.
+    """
+
+    graph: Graph
+    node: int
+    combiner: Combiner
+    initial: int | Operand
+    lanes: int
+    _made: dict[Rounds, AssembledFold] = field(default_factory=dict)
+
+    @property
+    def reads_plainly(self) -> bool:
+        """Whether what is combined is an operand as it is, so that its fill can be chosen."""
+        return self.graph.nodes[self.node].kind == INPUT
+
+    def body(self, rounds: Rounds) -> AssembledFold:
+        """Raises DoesNotFitError when one kernel is not enough."""
+        if rounds not in self._made:
+            self._made[rounds] = self._assemble(rounds)
+        return self._made[rounds]
+
+    def _assemble(self, rounds: Rounds) -> AssembledFold:
+        assembler = Assembler(gathers=bool(self.graph.tables))
+        start = Graph()
+        value = start.bits(self.combiner.identity) if rounds.first else start.input(PARTIAL)
+        assembler.section(start, [(value, ACCUMULATOR)])
+        with assembler.repeated(rounds.outer):
+            if rounds.inner:
+                with assembler.repeated(rounds.inner):
+                    self._step(assembler, 0)
+            if rounds.tail:
+                self._step(assembler, rounds.tail)
+        self._finish(assembler, rounds)
+        return AssembledFold(assembler.finish(), tuple(assembler.streams))
+
+    def _step(self, assembler: Assembler, valid: int) -> None:
+        graph, (value,) = fuse_products(self.graph, [self.node])
+        if valid:
+            inside = graph.ilt(graph.lane(), graph.bits(valid))
+            value = graph.sel(inside, value, graph.bits(self.combiner.identity))
+        total = self.combiner.combine(graph, graph.register(ACCUMULATOR), value)
+        graph, (total,) = fuse_products(graph, [total])
+        assembler.section(graph, [(total, ACCUMULATOR)], [ACCUMULATOR])
+
+    def _finish(self, assembler: Assembler, rounds: Rounds) -> None:
+        graph = Graph()
+        total = graph.register(ACCUMULATOR)
+        if not rounds.last:
+            assembler.section(graph, [(total, OUTPUT)], [ACCUMULATOR])
+            return
+        distance = 1
+        while rounds.across and distance < self.lanes:
+            total = self.combiner.combine(graph, total, graph.exchanged(total, distance))
+            distance *= 2
+        if self.initial != self.combiner.identity:
+            start = (graph.bits(self.initial) if isinstance(self.initial, int)
+                     else graph.input(INITIAL))
+            total = self.combiner.combine(graph, start, total)
+        assembler.section(graph, [(total, OUTPUT)], [ACCUMULATOR])

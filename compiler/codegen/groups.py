@@ -1,0 +1,49 @@
+"""Code for one group: what kind it is decides the generator."""
+
+from collections.abc import Callable
+
+from compiler.codegen import elementwise
+from compiler.codegen.context import Context
+from compiler.codegen.copies import copy
+from compiler.codegen.elementwise import Nest, Target
+from compiler.codegen.loop_graph import build, operand_of
+from compiler.codegen.movement import generate_movement
+from compiler.codegen.operands import Operand
+from compiler.codegen.reduction import reduce_loop
+from compiler.ir.loops import Contraction, Load, Loop, Movement, analyse
+from compiler.ir.ops import HloOp
+
+
+def generate(context: Context, group: HloOp) -> None:
+    """Appends the commands of a `hlo.fused`, whose operands and results have places.
+
+    Raises:
+        CompileError: an operation of it has no code.
+    """
+    analysed = analyse(group)
+    if isinstance(analysed, Loop):
+        generate_loop(context, analysed, group)
+    elif isinstance(analysed, Movement):
+        generate_movement(context, analysed)
+    else:
+        generate_contraction(context, analysed)
+
+
+def generate_loop(context: Context, loop: Loop, group: HloOp) -> None:
+    """Appends the commands of an elementwise loop and its reductions."""
+    location = group.source
+    stored = []
+    for result in loop.results:
+        node = loop.nodes[result.node]
+        if isinstance(node, Load):
+            copy(context, operand_of(context, node), context.place(result.value), location)
+        else:
+            stored.append(result)
+    built = build(context, loop.nodes)
+    operands = tuple(o for o in built.operands if o is not None)
+    if stored:
+        elementwise.generate(context, Nest(
+            loop.shape, operands, built.graph, tuple(built.values[r.node] for r in stored),
+            tuple(Target.whole(context.place(r.value)) for r in stored), location))
+    for reduction in loop.reductions:
+        reduce_loop(context, loop, reduction, built, location)

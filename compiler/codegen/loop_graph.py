@@ -1,0 +1,83 @@
+"""The nodes of a loop as a graph of vector operations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from compiler.codegen.context import Context
+from compiler.codegen.graph import Graph
+from compiler.codegen.operands import Operand
+from compiler.errors import CompileError
+from compiler.ir.loops import Accumulated, Apply, Index, Literal, Load, Node
+from compiler.ops.elementwise import bring_to_type, expand
+from compiler.ops.interpret import to_lanes
+from compiler.ops.registry import UnsupportedError
+
+
+@dataclass(frozen=True)
+class LoopGraph:
+    """Vector operations of a loop's nodes.
+
+    Attributes:
+        values: for each node of the loop its value in the graph.
+        operands: what the graph's inputs read; None for the contraction's sum.
+    """
+
+    graph: Graph
+    values: tuple[int, ...]
+    operands: tuple[Operand | None, ...]
+
+
+def literal_bits(literal: Literal) -> int:
+    """Lane bits of a literal."""
+    return int(to_lanes(np.asarray(literal.value, literal.element.numpy))[0])
+
+
+def build(context: Context, nodes: Sequence[Node]) -> LoopGraph:
+    """The graph of a loop's nodes.
+
+    Raises:
+        CompileError: an operation has no code for this use.
+    """
+    graph = Graph(context.config.special_function_unit)
+    values: list[int] = []
+    operands: list[Operand | None] = []
+    for node in nodes:
+        if isinstance(node, Literal):
+            values.append(graph.bits(literal_bits(node)))
+        elif isinstance(node, Apply):
+            values.append(_apply(graph, node, [values[a] for a in node.arguments]))
+        else:
+            operands.append(_operand(context, node))
+            values.append(_read(graph, node, len(operands) - 1))
+    return LoopGraph(graph, tuple(values), tuple(operands))
+
+
+def operand_of(context: Context, node: Load | Index) -> Operand:
+    """What a node reads, as an operand of a nest."""
+    if isinstance(node, Index):
+        return Operand(None, node.view)
+    return Operand(context.place(node.value), node.view)
+
+
+def _operand(context: Context, node: Load | Index | Accumulated) -> Operand | None:
+    return None if isinstance(node, Accumulated) else operand_of(context, node)
+
+
+def _read(graph: Graph, node: Load | Index | Accumulated, number: int) -> int:
+    value = graph.input(number)
+    if isinstance(node, Load):
+        return value
+    if isinstance(node, Index) and node.element.is_float:
+        value = graph.i2f(value)
+    return bring_to_type(graph, value, node.element)
+
+
+def _apply(graph: Graph, node: Apply, arguments: Sequence[int]) -> int:
+    call = node.op.call
+    try:
+        node.operation.check_supported(call)
+    except UnsupportedError as error:
+        raise CompileError(str(error), node.op.source) from error
+    return expand(node.operation, graph, call, *arguments)

@@ -1,0 +1,123 @@
+"""A computation as one kernel, or as several when one is not enough.
+
+Values that cross from one kernel to a later one go through 32-bit temporaries; operands are read
+again by every kernel that uses them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from compiler.codegen.body import OUTPUT, Assembler, DoesNotFitError
+from compiler.codegen.commands import Body
+from compiler.codegen.graph import INPUT, LEAVES, Graph, Node, fuse_products
+from hw.isa.params import BODY_LENGTH, OUTPUT_STREAMS
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One kernel of a computation.
+
+    Attributes:
+        inputs: what each input stream carries: the number of an operand, or -1 - t for the
+            temporary t.
+        outputs: where each output stream goes: the number of a result, or -1 - t.
+        tables: contents of the tables `gather` reads, empty for none.
+    """
+
+    body: Body
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    tables: bytes
+
+
+def partition(graph: Graph, outputs: Sequence[int]) -> list[Kernel]:
+    """Kernels that compute the outputs, in order.
+
+    Args:
+        outputs: nodes; output number i goes to result i.
+    """
+    graph, outputs = fuse_products(graph, outputs)
+    try:
+        return [_kernel(graph, list(zip(outputs, range(len(outputs)), strict=True)))]
+    except DoesNotFitError:
+        return _Partition(graph, outputs).kernels
+
+
+def _kernel(graph: Graph, outputs: Sequence[tuple[int, int]]) -> Kernel:
+    """One kernel; `outputs` pairs nodes with result numbers."""
+    if len(outputs) > OUTPUT_STREAMS:
+        raise DoesNotFitError("output streams")
+    assembler = Assembler(gathers=bool(graph.tables))
+    assembler.section(graph, [(node, OUTPUT + i) for i, (node, _) in enumerate(outputs)],
+                      double_streams=True)
+    return Kernel(assembler.finish(), tuple(assembler.streams),
+                  tuple(number for _, number in outputs), graph.table_bytes())
+
+
+class _Partition:
+    """Cuts the instructions, in their order, into the longest runs that fit."""
+
+    def __init__(self, graph: Graph, outputs: Sequence[int]) -> None:
+        self.graph = graph
+        self.results: dict[int, list[int]] = {}
+        for number, node in enumerate(self._as_instructions(outputs)):
+            self.results.setdefault(node, []).append(number)
+        self.last_use = {operand: position for position, node in enumerate(graph.nodes)
+                         for operand in node.operands}
+        self.order = [p for p, node in enumerate(graph.nodes) if node.kind not in LEAVES
+                      and (p in self.last_use or p in self.results)]
+        self.temporaries: dict[int, int] = {}
+        self.kernels: list[Kernel] = []
+        start = 0
+        while start < len(self.order):
+            start = self._cut(start)
+
+    def _as_instructions(self, outputs: Sequence[int]) -> list[int]:
+        """Every output as an instruction of its own."""
+        seen: set[int] = set()
+        nodes: list[int] = []
+        for node in outputs:
+            if node in seen or self.graph.nodes[node].kind in LEAVES:
+                self.graph.nodes.append(Node("mov", (node,)))
+                node = len(self.graph.nodes) - 1
+            seen.add(node)
+            nodes.append(node)
+        return nodes
+
+    def _cut(self, start: int) -> int:
+        """Makes a kernel of the instructions from `start`; returns where the next one starts."""
+        for end in range(min(start + BODY_LENGTH, len(self.order)), start, -1):
+            run = self.order[start:end]
+            leaving = [p for p in run if p in self.results or self.last_use.get(p, -1) > run[-1]]
+            if len(leaving) <= OUTPUT_STREAMS and self._try(run, leaving):
+                return end
+        raise AssertionError("a single instruction always fits a kernel")
+
+    def _try(self, run: Sequence[int], leaving: Sequence[int]) -> bool:
+        part = Graph()
+        part.tables = self.graph.tables if any(
+            self.graph.nodes[p].kind == "gather" for p in run) else []
+        names: dict[int, int] = {}
+        for position in run:
+            node = self.graph.nodes[position]
+            operands = tuple(self._operand(part, names, o) for o in node.operands)
+            names[position] = part.append(Node(node.kind, operands, swizzle=node.swizzle))
+        crossing = [p for p in leaving if self.last_use.get(p, -1) > run[-1]]
+        new = {p: len(self.temporaries) + i for i, p in enumerate(crossing)}
+        ports = [(names[p], number) for p in leaving for number in self.results.get(p, [])]
+        ports += [(names[p], -1 - temporary) for p, temporary in new.items()]
+        try:
+            self.kernels.append(_kernel(part, ports))
+        except DoesNotFitError:
+            return False
+        self.temporaries.update(new)
+        return True
+
+    def _operand(self, part: Graph, names: dict[int, int], position: int) -> int:
+        if position in names:
+            return names[position]
+        node = self.graph.nodes[position]
+        if node.kind not in LEAVES:
+            node = Node(INPUT, value=-1 - self.temporaries[position])
+        names[position] = part.append(node)
+        return names[position]

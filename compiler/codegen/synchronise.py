@@ -1,0 +1,64 @@
+"""Semaphores: one per pair of engines, each `wait` for exactly one `post`.
+
+A producer posts after the command, the consumer waits before its own; both go in order, so the
+n-th wait of a pair belongs to its n-th post. What a consumer already knows to be finished, by an
+earlier wait or through a third engine, is not waited for again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from compiler.codegen.commands import Command
+from hw.isa.host import Engine
+
+Clock = dict[Engine, int]
+"""Per engine the last of its commands (counted from 0) known to be finished."""
+
+
+@dataclass(slots=True)
+class Step:
+    """A command to dispatch, the engines to wait for before it and to post to after it."""
+
+    command: Command
+    waits: list[Engine] = field(default_factory=list)
+    posts: list[Engine] = field(default_factory=list)
+
+
+def semaphore(producer: Engine, consumer: Engine) -> int:
+    """Number of the counter between two engines."""
+    return (producer - 1) * 4 + (consumer - 1)
+
+
+def synchronise(commands: Sequence[Command], waits_for: Sequence[Sequence[int]],
+                order: Sequence[int]) -> list[Step]:
+    """The commands in dispatch order with their waits and posts.
+
+    Args:
+        waits_for: for each command the positions of those it depends on.
+        order: positions in dispatch order, dependences first, each engine's own order kept.
+    """
+    steps = {position: Step(commands[position]) for position in order}
+    known: dict[Engine, Clock] = {engine: {} for engine in Engine}
+    ordinal: dict[int, int] = {}
+    count: dict[Engine, int] = dict.fromkeys(Engine, 0)
+    finished_knows: dict[int, Clock] = {}
+    for position in order:
+        engine = commands[position].engine
+        clock = known[engine]
+        for other in sorted(waits_for[position], key=lambda p: ordinal[p], reverse=True):
+            producer = commands[other].engine
+            if clock.get(producer, -1) >= ordinal[other]:
+                continue
+            steps[other].posts.append(engine)
+            steps[position].waits.append(producer)
+            _merge(clock, finished_knows[other])
+            clock[producer] = ordinal[other]
+        ordinal[position] = count[engine]
+        count[engine] += 1
+        finished_knows[position] = dict(clock)
+    return [steps[position] for position in order]
+
+
+def _merge(clock: Clock, other: Clock) -> None:
+    for engine, ordinal in other.items():
+        clock[engine] = max(clock.get(engine, -1), ordinal)

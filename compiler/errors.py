@@ -1,0 +1,53 @@
+"""What a user sees when a model cannot be compiled."""
+
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import FileLineColLoc, IntAttr, LocationAttr, NameLoc, StringAttr
+
+
+@dataclass(frozen=True)
+class Location:
+    """A place in the input text, and the name its producer gave the operation.
+
+    Attributes:
+        file: path of the input, or `<input>` for text given in memory.
+        line: 1-based; 0 when the input is binary and has no lines.
+        column: 1-based.
+        name: what the producer called it, such as `jit(f)/dot_general`; may be empty.
+    """
+
+    file: str = "<input>"
+    line: int = 0
+    column: int = 0
+    name: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place} ({self.name})" if self.name else place
+
+    def to_mlir(self) -> LocationAttr:
+        place = FileLineColLoc(StringAttr(self.file), IntAttr(self.line), IntAttr(self.column))
+        return NameLoc(StringAttr(self.name), place) if self.name else place
+
+    @classmethod
+    def from_mlir(cls, location: LocationAttr) -> "Location":
+        """Inverse of `to_mlir`; any other location is an unknown place of the input."""
+        name = ""
+        place: object = location
+        if isinstance(location, NameLoc):
+            name, place = location.desc.data, location.location
+        if not isinstance(place, FileLineColLoc):
+            return cls(name=name)
+        return cls(place.filename.data, place.line.data, place.column.data, name)
+
+
+class CompileError(Exception):
+    """A model that cannot be compiled. One line: where, what, and what to do about it."""
+
+    def __init__(self, message: str, location: Location | None = None) -> None:
+        super().__init__(message)
+        self.message = " ".join(message.split())
+        self.location = location
+
+    def __str__(self) -> str:
+        return f"{self.location}: {self.message}" if self.location else self.message

@@ -1,0 +1,12 @@
+"""The tensor-level IR: types, attributes, operations, groups and their loops.
+
+A module is an xDSL `builtin.module` with one `func.func @main` that ends in `func.return`. Its
+operations are those of the `hlo` dialect (`ops.HloOp`): StableHLO's, with the same operand order,
+attribute names and regions, plus `hlo.fused` (a group) and `hlo.return` (ends a region). Tensors
+are `tensor<...>` of the element types in `types`, attributes are plain Python values through
+`HloOp.attrs`, constants are numpy arrays. Regions may use values defined outside them.
+
+After fusion the function is a list of groups. `loops` turns an `hlo.fused` into the loop nests
+that code is generated from: iteration space, affine views of the operands, elementwise steps and
+trailing reductions; `contraction` does it for dot_general and convolution.
+"""

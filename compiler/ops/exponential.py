@@ -1,0 +1,227 @@
+"""Exponentials, logarithms, powers and roots.
+
+The machine has exp, rcp, rsqrt and logm; the rest is built from them. Errors are in units in
+the last place of f32, measured over the whole range by the tests.
+"""
+
+import math
+
+import numpy as np
+
+from compiler.ops.approximation import fit, horner
+from compiler.ops.arithmetic import MAGNITUDE, SIGN
+from compiler.ops.builder import Builder, V
+from compiler.ops.elementwise import FLOATS, Elementwise
+from compiler.ops.registry import Call, NdArray, register
+
+INFINITY = 0x7F800000
+NAN = 0x7FC00000
+SMALLEST_NORMAL = 0x00800000
+LN2_HIGH = float(np.float32(math.floor(math.log(2) * 2**12) / 2**12))
+"""ln 2 in 12 bits, so that its product with an exponent is exact."""
+LN2_LOW = math.log(2) - LN2_HIGH
+HALVED_FROM = 53 << 16
+"""Fractions from which `logm` halves the mantissa."""
+
+
+def negated(b: Builder[V], x: V) -> V:
+    return b.ixor(x, b.const(SIGN))
+
+
+def magnitude(b: Builder[V], x: V) -> V:
+    return b.iand(x, b.const(MAGNITUDE))
+
+
+def or_else(b: Builder[V], value: V, fallback: V) -> V:
+    """`value` unless it is NaN."""
+    return b.sel(b.feq(value, value), value, fallback)
+
+
+class FloatFunction(Elementwise):
+    """A function of one float, computed in numpy as float64."""
+
+    arity = 1
+    kinds = FLOATS
+
+    def compute(self, call: Call, *operands: NdArray) -> NdArray:
+        return self.exact_value(operands[0].astype(np.float64))
+
+    def exact_value(self, x: NdArray) -> NdArray:
+        """The function in float64."""
+        raise NotImplementedError
+
+
+@register
+class Exponential(FloatFunction):
+    """e**x, 2 ulp."""
+
+    name = "exponential"
+
+    def exact_value(self, x: NdArray) -> NdArray:
+        return np.asarray(np.exp(x))
+
+    def lower(self, b: Builder[V], call: Call, *operands: V) -> V:
+        return b.exp(operands[0])
+
+
+def _expm1_tail(x: float) -> float:
+    """(e**x - 1 - x) / x**2."""
+    return math.fsum(x**n / math.factorial(n + 2) for n in range(20))
+
+
+EXPM1_TAIL = fit(_expm1_tail, -0.5, 0.5, 6)
+
+
+@register
+class ExponentialMinusOne(FloatFunction):
+    """e**x - 1, accurate near 0, 3 ulp."""
+
+    name = "exponential_minus_one"
+
+    def exact_value(self, x: NdArray) -> NdArray:
+        return np.asarray(np.expm1(x))
+
+    def lower(self, b: Builder[V], call: Call, *operands: V) -> V:
+        (x,) = operands
+        near = b.fmac(b.fmul(x, x), horner(b, x, EXPM1_TAIL), x)
+        far = b.fadd(b.exp(x), b.const(-1.0))
+        return b.sel(b.flt(magnitude(b, x), b.const(0.5)), near, far)
+
+
+def logarithm(b: Builder[V], x: V) -> V:
+    """ln x from the exponent and the unit's ln(M)/(M-1)."""
+    fraction = b.iand(x, b.const(0x007FFFFF))
+    halved = b.ule(b.const(HALVED_FROM), fraction)
+    exponent = b.i2f(b.iadd(b.isub(b.shr(x, b.const(23)), b.const(127)), halved))
+    mantissa = b.isub(b.ior(fraction, b.const(1.0)), b.shl(halved, b.const(23)))
+    distance = b.fadd(mantissa, b.const(-1.0))
+    low = b.fmac(distance, b.logm(x), b.fmul(exponent, b.const(LN2_LOW)))
+    value = b.fmac(exponent, b.const(LN2_HIGH), low)
+    normal = b.ult(b.isub(x, b.const(SMALLEST_NORMAL)), b.const(INFINITY - SMALLEST_NORMAL))
+    # rsqrt is infinite at zero and NaN below, which leaves the right answer of the special cases.
+    special = b.fsub(x, magnitude(b, b.rsqrt(x)))
+    return b.sel(normal, value, special)
+
+
+@register
+class Log(FloatFunction):
+    """ln x; minus infinity at 0, NaN below; 2 ulp."""
+
+    name = "log"
+
+    def exact_value(self, x: NdArray) -> NdArray:
+        return np.asarray(np.log(x))
+
+    def lower(self, b: Builder[V], call: Call, *operands: V) -> V:
+        return logarithm(b, operands[0])
+
+
+@register
+class LogPlusOne(FloatFunction):
+    """ln(1 + x), accurate near 0, 3 ulp."""
+
+    name = "log_plus_one"
+
+    def exact_value(self, x: NdArray) -> NdArray:
+        return np.asarray(np.log1p(x))
+
+    def lower(self, b: Builder[V], call: Call, *operands: V) -> V:
+        """ln of the rounded sum, plus what rounding lost divided by it."""
+        (x,) = operands
+        total = b.fadd(x, b.const(1.0))
+        lost = b.fsub(x, b.fadd(total, b.const(-1.0)))
+        correction = b.fmul(lost, b.rcp(total))
+        value = logarithm(b, total)
+        return or_else(b, b.fadd(value, correction), value)
+
+
+@register
+class Rsqrt(FloatFunction):
+    """1/sqrt(x), 1 ulp; infinity at 0, NaN below."""
+
+    name = "rsqrt"
+
+    def exact_value(self, x: NdArray) -> NdArray:
+        return np.asarray(1 / np.sqrt(x))
+
+    def lower(self, b: Builder[V], call: Call, *operands: V) -> V:
+        return b.rsqrt(operands[0])
+
+
+@register
+class Sqrt(FloatFunction):
+    """Square root, 2 ulp; exact squares have exact roots."""
+
+    name = "sqrt"
+
+    def exact_value(self, x: NdArray) -> NdArray:
+        return np.asarray(np.sqrt(x))
+
+    def lower(self, b: Builder[V], call: Call, *operands: V) -> V:
+        """One Newton step from x*rsqrt(x); zero, infinity and NaN are their own roots."""
+        (x,) = operands
+        inverse = b.rsqrt(x)
+        root = b.fmul(x, inverse)
+        residual = b.fsub(x, b.fmul(root, root))
+        refined = b.fmac(residual, b.fmul(inverse, b.const(0.5)), root)
+        special = b.sel(b.flt(x, b.const(0.0)), b.const(NAN), x)
+        return or_else(b, refined, special)
+
+
+@register
+class Cbrt(FloatFunction):
+    """Cube root, 2 ulp; negative numbers have negative roots."""
+
+    name = "cbrt"
+
+    def exact_value(self, x: NdArray) -> NdArray:
+        return np.asarray(np.cbrt(x))
+
+    def lower(self, b: Builder[V], call: Call, *operands: V) -> V:
+        """One Newton step r - (r - a/r**2)/3 from exp(ln(a)/3)."""
+        (x,) = operands
+        a = magnitude(b, x)
+        root = b.exp(b.fmul(logarithm(b, a), b.const(1 / 3)))
+        inverse = b.rcp(root)
+        distance = b.fsub(root, b.fmul(b.fmul(a, inverse), inverse))
+        refined = b.fmac(distance, b.const(-1 / 3), root)
+        return b.ior(or_else(b, refined, a), b.iand(x, b.const(SIGN)))
+
+
+@register
+class Logistic(FloatFunction):
+    """1/(1 + e**-x), 3 ulp."""
+
+    name = "logistic"
+
+    def exact_value(self, x: NdArray) -> NdArray:
+        return np.asarray(1 / (1 + np.exp(-x)))
+
+    def lower(self, b: Builder[V], call: Call, *operands: V) -> V:
+        return b.rcp(b.fadd(b.exp(negated(b, operands[0])), b.const(1.0)))
+
+
+TANH_SMALL = 0.625
+TANH_TAIL = fit(lambda z: (math.tanh(math.sqrt(z)) / math.sqrt(z) - 1) / z,
+                0.0, TANH_SMALL**2, 5)
+
+
+@register
+class Tanh(FloatFunction):
+    """Hyperbolic tangent, 2 ulp."""
+
+    name = "tanh"
+
+    def exact_value(self, x: NdArray) -> NdArray:
+        return np.asarray(np.tanh(x))
+
+    def lower(self, b: Builder[V], call: Call, *operands: V) -> V:
+        """A polynomial near 0, 1 - 2/(e**2|x| + 1) beyond."""
+        (x,) = operands
+        square = b.fmul(x, x)
+        near = b.fmac(b.fmul(x, square), horner(b, square, TANH_TAIL), x)
+        a = magnitude(b, x)
+        inverse = b.rcp(b.fadd(b.exp(b.fadd(a, a)), b.const(1.0)))
+        far = b.fmac(inverse, b.const(-2.0), b.const(1.0))
+        signed = b.ior(far, b.iand(x, b.const(SIGN)))
+        return b.sel(b.flt(a, b.const(TANH_SMALL)), near, signed)

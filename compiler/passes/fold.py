@@ -1,0 +1,77 @@
+"""Computes what depends on constants alone.
+
+Elementwise operations are folded with the machine's own arithmetic (`compiler.ops.interpret`), so
+a folded constant has the bits the machine would have computed. Float sums are left to the machine.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Operation
+
+from compiler.ir.ops import HloOp, constant, erase_unused, main_function, make, replace
+from compiler.ir.types import Tensor, tensor_of
+from compiler.ops.elementwise import Elementwise
+from compiler.ops.interpret import interpret
+from compiler.ops.registry import Call
+from compiler.ops.views import ViewOperation
+from compiler.passes.canonicalise import scalar_constant
+
+SMALL_BYTES = 4096
+"""Results up to this size are folded even when they are larger than their operands."""
+MOVING = frozenset(("concatenate", "pad", "dynamic_slice", "dynamic_update_slice", "gather"))
+"""Operations that only move elements, besides views."""
+
+
+def fold(module: ModuleOp) -> None:
+    """Folds in program order, so that chains of constants fold as a whole."""
+    for op in list(main_function(module).walk()):
+        if isinstance(op, HloOp) and len(op.results) == 1 and op.operands:
+            _fold(op)
+    erase_unused(main_function(module).body.block)
+
+
+def _fold(op: HloOp) -> None:
+    elementwise = isinstance(op.definition, Elementwise)
+    if elementwise and (scalars := _scalars(op)):
+        _replace(op, _compute(op, [Tensor((), tensor_of(v).element) for v in op.operands],
+                              Tensor((), op.tensor.element), scalars))
+        return
+    arrays = [_array(value.owner) for value in op.operands]
+    known = [array for array in arrays if array is not None]
+    moves = isinstance(op.definition, ViewOperation) or op.kind in MOVING
+    if len(known) < len(arrays) or not (elementwise or moves):
+        return
+    if op.tensor.bytes <= max(SMALL_BYTES, sum(array.nbytes for array in known)):
+        _replace(op, _compute(op, list(op.call.operands), op.tensor, known))
+
+
+def _array(op: object) -> NDArray[Any] | None:
+    return op.attrs["value"] if isinstance(op, HloOp) and op.kind == "constant" else None
+
+
+def _scalars(op: HloOp) -> list[NDArray[Any]] | None:
+    """The number each operand holds everywhere; None unless all do."""
+    numbers = [scalar_constant(value) for value in op.operands]
+    return None if any(n is None for n in numbers) else [np.asarray(n) for n in numbers]
+
+
+def _compute(op: HloOp, operands: list[Tensor], result: Tensor,
+             values: list[NDArray[Any]]) -> NDArray[Any]:
+    call = Call(tuple(operands), (result,), op.attrs)
+    if isinstance(op.definition, Elementwise):
+        return interpret(op.definition, call, *values)
+    return np.asarray(op.definition.evaluate(call, *values)[0])
+
+
+def _replace(op: HloOp, values: NDArray[Any]) -> None:
+    """Replaces an operation by a constant, a broadcast one when the values are a scalar."""
+    new: list[Operation] = [constant(values, op.source)]
+    if values.shape != op.tensor.shape:
+        new.append(make("broadcast_in_dim", new[0].results, [op.tensor],
+                        {"broadcast_dimensions": ()}, location=op.source))
+    assert op.parent is not None
+    op.parent.insert_ops_before(new, op)
+    replace(op, new[-1].results)

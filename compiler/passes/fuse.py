@@ -1,0 +1,215 @@
+"""Groups the operations of every block: what one group computes never visits DRAM in between.
+
+Levels:
+    none         every operation is a group of its own
+    elementwise  chains of elementwise operations of one shape
+    full         and reductions of such a chain, and elementwise work on a contraction's result
+
+Views, iota and scalar constants are never groups: each group that uses one gets a copy, which
+costs nothing. Two groups become one only when no third one stands between them.
+"""
+
+from collections.abc import Sequence
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import ReturnOp
+from xdsl.ir import Block, Operation, Region, SSAValue
+
+from compiler.ir.loops import Access, Load, is_contraction, leaf, whole
+from compiler.ir.ops import HloOp, erase_unused, main_function, make
+from compiler.ir.types import tensor_of
+from compiler.passes.groups import (
+    Groups,
+    is_control,
+    is_elementwise,
+    is_free,
+    is_fusible,
+    is_reduction,
+    iteration_shape,
+)
+
+LEVELS = ("none", "elementwise", "full")
+
+
+def fuse(module: ModuleOp, level: str = "full") -> list[str]:
+    """Rewrites `@main` into groups: `hlo.fused`, control flow and array constants are left.
+
+    Args:
+        level: one of LEVELS.
+
+    Returns:
+        One line for each fusion that was possible by shape and refused, with the reason.
+    """
+    assert level in LEVELS, level
+    return _fuse_block(main_function(module).body.block, level)
+
+
+def _fuse_block(block: Block, level: str) -> list[str]:
+    refusals: list[str] = []
+    erase_unused(block)
+    _copy_free_operations_in(block)
+    for op in block.ops:
+        for region in op.regions if is_control(op) else ():
+            refusals += _fuse_block(region.block, level)
+    stored = _Stored(block).operations
+    groups = Groups([op for op in block.ops if isinstance(op, HloOp) and op is not block.last_op
+                     and (op in stored or not (is_free(op) or op.kind == "constant"))])
+    if level != "none":
+        for op in groups.operations:
+            if is_elementwise(op) or is_reduction(op):
+                for producer in groups.producers(op):
+                    if is_fusible(producer) and \
+                            iteration_shape(op) == tensor_of(producer.results[0]).shape:
+                        groups.merge(producer, op, level)
+    for members in groups.in_order():
+        _emit(block, members)
+    erase_unused(block)
+    return refusals + groups.refusals
+
+
+def _copy_free_operations_in(block: Block) -> None:
+    """Gives the block copies of the free operations it uses from blocks around it."""
+    copies: dict[SSAValue, SSAValue] = {}
+
+    def local(value: SSAValue, before: Operation) -> SSAValue:
+        owner = value.owner
+        if not isinstance(owner, HloOp) or owner.parent is block or not is_free(owner):
+            return value
+        if value not in copies:
+            mapped = {v: local(v, before) for v in owner.operands}
+            copy = owner.clone(mapped)
+            block.insert_op_before(copy, before)
+            copies[value] = copy.results[0]
+        return copies[value]
+
+    for op in list(block.ops):
+        op.operands = [local(value, op) for value in op.operands]
+
+
+class _Stored:
+    """Free operations of a block whose result must lie in memory all the same."""
+
+    def __init__(self, block: Block) -> None:
+        self.operations: set[Operation] = set()
+        self._accesses: dict[SSAValue, Access] = {}
+        for op in list(block.ops):
+            assert isinstance(op, (HloOp, ReturnOp))
+            if isinstance(op, ReturnOp):
+                _copy_unowned(op)
+            if isinstance(op, HloOp) and is_free(op):
+                continue
+            for value in op.operands:
+                self._use(op, value)
+
+    def _use(self, op: Operation, value: SSAValue) -> None:
+        owner = value.owner
+        if not isinstance(owner, HloOp) or not is_free(owner):
+            return
+        source = self._access(value).source
+        in_memory = not isinstance(op, HloOp) or is_control(op) or op.kind == "return"
+        if isinstance(op, HloOp) and not (is_elementwise(op) or is_reduction(op)):
+            in_memory |= not isinstance(source, Load) and tensor_of(value).size > 1
+        if in_memory:
+            self.operations.add(owner)
+            self._accesses[value] = whole(value)
+
+    def _access(self, value: SSAValue) -> Access:
+        """How a value's elements lie; stores views that the next view cannot compose with."""
+        if value not in self._accesses:
+            self._accesses[value] = self._compute(value)
+        return self._accesses[value]
+
+    def _compute(self, value: SSAValue) -> Access:
+        op = value.owner
+        if not isinstance(op, HloOp) or not is_free(op):
+            return whole(value)
+        access = leaf(op)
+        if access is not None:
+            return access
+        operand = op.operands[0]
+        access = self._access(operand).through(op)
+        if access is None:
+            assert isinstance(operand.owner, HloOp)
+            self.operations.add(operand.owner)
+            self._accesses[operand] = whole(operand)
+            access = whole(operand).through(op)
+        assert access is not None, "a tensor in memory has every view"
+        return access
+
+
+def _copy_unowned(terminator: ReturnOp) -> None:
+    """Results of the function that no operation makes, or that it returns twice, get a copy."""
+    seen: set[SSAValue] = set()
+    for position, value in enumerate(terminator.operands):
+        owner = value.owner
+        if isinstance(owner, Block) or value in seen or (
+                isinstance(owner, HloOp) and (owner.kind == "constant" or is_control(owner))):
+            copy = make("reshape", [value], [tensor_of(value)])
+            assert terminator.parent is not None
+            terminator.parent.insert_op_before(copy, terminator)
+            terminator.operands[position] = copy.results[0]
+        seen.add(value)
+
+
+def _emit(block: Block, members: Sequence[HloOp]) -> None:
+    """Moves a group's operations into a `hlo.fused` at the end of the block."""
+    terminator = block.last_op
+    assert terminator is not None
+    if is_control(members[0]):
+        block.detach_op(members[0])
+        block.insert_op_before(members[0], terminator)
+        return
+    builder = _GroupBuilder(members)
+    outputs = [r for op in members for r in op.results
+               if any(use.operation not in members for use in r.uses)]
+    body = builder.finish(outputs)
+    fused = make("fused", builder.operands, [tensor_of(r) for r in outputs],
+                 {"kind": group_kind(members)}, regions=[Region(body)],
+                 location=_main_member(members).source)
+    block.insert_op_before(fused, terminator)
+    for old, new in zip(outputs, fused.results, strict=True):
+        old.replace_uses_with_if(new, lambda use: use.operation not in members)
+
+
+def group_kind(members: Sequence[HloOp]) -> str:
+    """`loop`, or the name of the one operation that is not of a loop."""
+    main = _main_member(members)
+    return "loop" if is_elementwise(main) or is_reduction(main) or is_free(main) else main.kind
+
+
+def _main_member(members: Sequence[HloOp]) -> HloOp:
+    return next((op for op in members if is_contraction(op)), members[-1])
+
+
+class _GroupBuilder:
+    """Copies operations into a block, with the free operations they use."""
+
+    def __init__(self, members: Sequence[HloOp]) -> None:
+        self.block = Block()
+        self.operands: list[SSAValue] = []
+        self._values: dict[SSAValue, SSAValue] = {}
+        self._members = set(members)
+        for op in members:
+            self._copy(op)
+
+    def _copy(self, op: HloOp) -> None:
+        for value in op.operands:
+            self._inside(value)
+        clone = op.clone(self._values)
+        self.block.add_op(clone)
+        self._values.update(zip(op.results, clone.results, strict=True))
+
+    def _inside(self, value: SSAValue) -> SSAValue:
+        """The value in the group that stands for one outside."""
+        if value not in self._values:
+            owner = value.owner
+            if isinstance(owner, HloOp) and is_free(owner):
+                self._copy(owner)
+            else:
+                self._values[value] = self.block.insert_arg(value.type, len(self.operands))
+                self.operands.append(value)
+        return self._values[value]
+
+    def finish(self, outputs: Sequence[SSAValue]) -> Block:
+        self.block.add_op(make("return", [self._values[v] for v in outputs], ()))
+        return self.block

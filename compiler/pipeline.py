@@ -1,0 +1,153 @@
+"""The passes from StableHLO to a program, in order, and what `--dump` writes after each stage."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from xdsl.ir import Operation
+from xdsl.printer import Printer
+
+from compiler.codegen.context import Place
+from compiler.codegen.emit import Emitter, Text
+from compiler.codegen.lower import Lowered, lower
+from compiler.errors import CompileError, Location
+from compiler.frontend.load import Model, load
+from compiler.ir.loops import Contraction, analyse
+from compiler.ir.ops import HloOp, main_function
+from compiler.ops.registry import NdArray
+from compiler.passes.canonicalise import canonicalise
+from compiler.passes.fuse import LEVELS, fuse
+from hw.config import AcceleratorConfig
+from hw.isa.asm import disassemble
+from hw.isa.encoding import decode
+from hw.isa.program import Program, Tensor
+
+IN_MEMORY = "<input>"
+"""Name of a module that is not in a file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Choices of the user.
+
+    Attributes:
+        fusion: `none`, `elementwise` or `full`.
+        bind: arrays for arguments, under their names or `arg0`, `arg1`, ...
+        fast_math: rewrites that change rounding are allowed.
+        narrow_64: 64-bit types become 32-bit ones.
+        dump: directory for the stages; nothing is written when None.
+        explain: the program's notes list each fusion that was possible and refused.
+    """
+
+    fusion: str = "full"
+    bind: Mapping[str, NdArray] = field(default_factory=dict)
+    fast_math: bool = False
+    narrow_64: bool = False
+    dump: Path | None = None
+    explain: bool = False
+
+
+def compile_module(module: str | bytes, config: AcceleratorConfig, options: Options | None = None,
+                   name: str = IN_MEMORY) -> Program:
+    """Compiles a StableHLO module for a machine.
+
+    Args:
+        module: text, MLIR bytecode or portable artifact.
+        name: path it was read from, for error messages.
+
+    Raises:
+        CompileError: the module cannot be compiled; says where, why and what to do.
+        OSError: the dump cannot be written.
+    """
+    options = options or Options()
+    if options.fusion not in LEVELS:
+        raise CompileError(f"fusion {options.fusion!r}: use one of {', '.join(LEVELS)}")
+    source = module if name == IN_MEMORY else Path(name)
+    model = load(source, bind=options.bind, narrow_64=options.narrow_64)
+    _dump(options, "1_input.mlir", model.module)
+    canonicalise(model.module)
+    refused = fuse(model.module, options.fusion)
+    _dump(options, "2_fused.mlir", model.module)
+    lowered = lower(main_function(model.module), config)
+    _dump(options, "3_tiles.mlir", lowered.program)
+    text = Emitter().program(lowered.program)
+    program = _program(config, model, lowered, text, refused if options.explain else [])
+    _dump_program(options, program)
+    return program
+
+
+def _program(config: AcceleratorConfig, model: Model, lowered: Lowered, text: Text,
+             refused: Sequence[str]) -> Program:
+    inputs = [_tensor(place, argument.name)
+              for place, argument in zip(lowered.inputs, model.arguments, strict=True)]
+    outputs = [_tensor(place, result_name)
+               for place, result_name in zip(lowered.outputs, model.result_names, strict=True)]
+    moved = sum(t.nbytes for t in (*inputs, *outputs)) + len(lowered.constants)
+    notes: dict[str, Any] = {"macs": _macs(model), "dram_bytes": moved}
+    if model.narrowed:
+        notes["narrowed"] = list(model.narrowed)
+    if refused:
+        notes["refused"] = list(refused)
+    return Program(config, np.array(text.words, np.uint64), lowered.constants, inputs, outputs,
+                   lowered.input_bytes, lowered.output_bytes, lowered.workspace_bytes,
+                   _sources(text.sources), notes)
+
+
+def _tensor(place: Place, name: str) -> Tensor:
+    tensor = place.tensor
+    return Tensor(name, str(tensor.element), tensor.shape, place.window, place.offset)
+
+
+def _sources(sources: Sequence[Location | None]) -> list[tuple[int, str]]:
+    """Runs of instructions of one origin: (first instruction, description)."""
+    runs: list[tuple[int, str]] = []
+    previous: Location | None = None
+    for pc, location in enumerate(sources):
+        if location is not None and location is not previous:
+            description = str(location)
+            if not runs or runs[-1][1] != description:
+                runs.append((pc, description))
+            previous = location
+    return runs
+
+
+def _macs(model: Model) -> int:
+    """Multiply-accumulates of all contractions; those of a loop's body count once."""
+    total = 0
+    for op in main_function(model.module).walk():
+        if isinstance(op, HloOp) and op.kind == "fused":
+            analysed = analyse(op)
+            if isinstance(analysed, Contraction):
+                total += analysed.op.tensor.size * _contracted(analysed.op)
+    return total
+
+
+def _contracted(op: HloOp) -> int:
+    """Products summed for each element of a contraction's result."""
+    lhs, rhs = op.call.operands
+    if op.kind == "dot_general":
+        dims = op.attrs["dot_dimension_numbers"]["lhs_contracting_dimensions"]
+        return prod(lhs.shape[d] for d in dims)
+    outputs = op.attrs["dimension_numbers"]["kernel_output_feature_dimension"]
+    return rhs.size // max(rhs.shape[outputs], 1)
+
+
+def _dump(options: Options, name: str, op: Operation) -> None:
+    if options.dump is None:
+        return
+    stream = io.StringIO()
+    Printer(stream).print_op(op)
+    options.dump.mkdir(parents=True, exist_ok=True)
+    (options.dump / name).write_text(stream.getvalue() + "\n")
+
+
+def _dump_program(options: Options, program: Program) -> None:
+    if options.dump is None:
+        return
+    lines = [disassemble(decode(int(word))) for word in program.text]
+    (options.dump / "4_program.asm").write_text("\n".join(lines) + "\n")
+    program.save(options.dump / "5_program.isth")

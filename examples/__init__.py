@@ -1,0 +1,1 @@
+"""Real models, from JAX to verified runs of the hardware: `make sim`."""

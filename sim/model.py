@@ -1,0 +1,190 @@
+"""Timing without data: predicts a program's cycles from its instruction stream alone.
+
+The sequencer is executed (its scalars decide what is dispatched); of the engines' work only
+the durations count, from `hw.timing`. Each engine keeps its own clock, as the machine's
+engines do, and meets the others at queues and semaphores. Only a program that loads scalars
+from memory needs data: `scalars` gives what `lds` returns, as a golden run has recorded it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.config import AcceleratorConfig
+from hw.isa import decode
+from hw.isa.encoding import Instruction
+from hw.isa.host import SEMAPHORES, Cause, Engine
+from hw.isa.scalar import BranchForm, LoadScalar, StoreScalar
+from hw.isa.state import MASK32, Fault, MachineState
+from hw.isa.sync import Drain, Post, Set, Wait
+from hw.timing import Memory
+from sim.golden import DEFAULT_STEPS, ENGINES
+from sim.timeline import BRANCH_CYCLES, DISPATCH_LATENCY, SCALAR_ACCESS_CYCLES, Timelines
+
+
+@dataclass
+class Queue:
+    """An engine's queue: what is in it since when, and when earlier entries left."""
+
+    depth: int
+    waiting: deque[tuple[Instruction, int, int, int]] = field(default_factory=deque)
+    """(instruction, a, b, cycle of dispatch)."""
+    left: deque[int] = field(default_factory=deque)
+    """Cycles in which the last `depth` entries were taken out."""
+
+    def room_from(self) -> int | None:
+        """The first cycle with room for another command; None while that is not known."""
+        if len(self.waiting) == self.depth:
+            return None
+        missing = self.depth - len(self.waiting)
+        return self.left[-missing] + 1 if len(self.left) >= missing else 0
+
+    def take(self, cycle: int) -> None:
+        self.waiting.popleft()
+        self.left.append(cycle)
+        if len(self.left) > self.depth:
+            self.left.popleft()
+
+
+class Model:
+    """One program on one machine, without data.
+
+    Args:
+        memory: latency and bandwidth of the DRAM; default that of the published measurements.
+        scalars: the values `lds` loads, in order.
+    """
+
+    def __init__(self, config: AcceleratorConfig, text: NDArray[np.uint64],
+                 memory: Memory | None = None, scalars: Sequence[int] = ()) -> None:
+        self.state = MachineState(config)
+        self.text = [decode(int(word)) for word in text]
+        self.scalars: Iterator[int] = iter(scalars)
+        self.queues = {engine: Queue(config.queue_depth) for engine in ENGINES}
+        self.timelines = Timelines(config, self.state.params, memory or Memory.of(config))
+        self.tokens: list[deque[int]] = [deque() for _ in range(SEMAPHORES)]
+        self.cycle = 0
+
+    def run(self, max_steps: int = DEFAULT_STEPS) -> int:
+        """Cycles from start to the end of the program.
+
+        Raises:
+            Fault: cause watchdog if the program deadlocks or does not end.
+        """
+        steps = 0
+        while True:
+            moved = False
+            for engine in ENGINES:
+                moved |= self._advance(engine)
+            while self._step():
+                moved, steps = True, steps + 1
+                if steps > max_steps:
+                    raise Fault(Cause.WATCHDOG, Engine.SEQUENCER, self.state.pc, "no end")
+            if self.state.halted and not any(q.waiting for q in self.queues.values()):
+                return max(self.cycle, *(self.timelines.idle_from(e) for e in ENGINES))
+            if not moved:
+                raise Fault(Cause.WATCHDOG, Engine.SEQUENCER, self.state.pc, "deadlock")
+
+    def _step(self) -> bool:
+        """One instruction of the sequencer; False while it is blocked or has halted."""
+        if self.state.halted:
+            return False
+        instruction, x = self.text[self.state.pc], self.state.x
+        a = (x[getattr(instruction, "rs1", 0)] + getattr(instruction, "imm", 0)) & MASK32
+        b = x[getattr(instruction, "rs2", 0)]
+        if instruction.target is not Engine.SEQUENCER:
+            return self._dispatch(instruction, a, b)
+        if isinstance(instruction, Wait | Drain):
+            return self._block(instruction)
+        self._execute(instruction, a, b)
+        return True
+
+    def _execute(self, instruction: Instruction, a: int, b: int) -> None:
+        before = self.state.pc
+        if isinstance(instruction, Post):
+            self.tokens[instruction.semaphore].extend([self.cycle] * instruction.n)
+            self.state.advance()
+        elif isinstance(instruction, LoadScalar):
+            self.state.set_register(instruction.rd, next(self.scalars))
+            self.state.advance()
+        elif isinstance(instruction, StoreScalar):
+            self.state.advance()
+        else:
+            instruction.execute(self.state, a, b)
+        self.cycle += 1
+        if isinstance(instruction, LoadScalar | StoreScalar):
+            self.cycle += SCALAR_ACCESS_CYCLES
+        if isinstance(instruction, BranchForm) and self.state.pc != before + 1:
+            self.cycle += BRANCH_CYCLES
+
+    def _block(self, instruction: Wait | Drain) -> bool:
+        if isinstance(instruction, Wait):
+            granted = self._tokens(instruction)
+            if granted is None:
+                return False
+            self.cycle = max(self.cycle, granted)
+        else:
+            engines = [e for e in ENGINES if instruction.mask >> e & 1]
+            if any(self.queues[e].waiting for e in engines):
+                return False
+            self.cycle = max([self.cycle, *(self.timelines.idle_from(e) for e in engines)])
+        self.cycle += 1
+        self.state.advance()
+        return True
+
+    def _dispatch(self, instruction: Instruction, a: int, b: int) -> bool:
+        queue = self.queues[instruction.target]
+        room = queue.room_from()
+        if room is None:
+            self._advance(instruction.target)
+            room = queue.room_from()
+        if room is None:
+            return False
+        self.cycle = max(self.cycle, room) + 1
+        queue.waiting.append((instruction, a, b, self.cycle))
+        self.state.advance()
+        return True
+
+    def _tokens(self, wait: Wait) -> int | None:
+        """The cycle in which enough tokens are there, or None while they are not known."""
+        tokens = self.tokens[wait.semaphore]
+        if len(tokens) < wait.n:
+            return None
+        return max((tokens.popleft() for _ in range(wait.n)), default=0)
+
+    def _advance(self, engine: Engine) -> bool:
+        """Takes commands from a queue up to a `wait` whose tokens are not known yet."""
+        queue, line, moved = self.queues[engine], self.timelines, False
+        while queue.waiting:
+            instruction, a, b, dispatched = queue.waiting[0]
+            at = max(dispatched + DISPATCH_LATENCY, line.ready[engine])
+            if isinstance(instruction, Wait):
+                granted = self._tokens(instruction)
+                if granted is None:
+                    return moved
+                at = max(at, granted + 1)
+                line.ready[engine] = at + 1
+            elif isinstance(instruction, Post):
+                posted = max(at, line.idle_from(engine)) + 1
+                self.tokens[instruction.semaphore].extend([posted] * instruction.n)
+                line.ready[engine] = at + 1
+            elif isinstance(instruction, Set):
+                instruction.execute(self.state, a, b)
+                line.ready[engine] = at + 1
+            else:
+                line.work(engine, instruction, a, b, at)
+            queue.take(line.ready[engine] - 1)
+            moved = True
+        return moved
+
+
+def record_scalars(observed: list[int]) -> Callable[[Instruction, MachineState], None]:
+    """A hook that notes what each `lds` of a golden run loads."""
+
+    def note(instruction: Instruction, state: MachineState) -> None:
+        if isinstance(instruction, LoadScalar):
+            observed.append(state.x[instruction.rd])
+
+    return note

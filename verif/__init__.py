@@ -1,0 +1,1 @@
+"""Verification of the hardware: cocotb testbenches, random programs, checks of the tree."""

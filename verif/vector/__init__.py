@@ -1,0 +1,1 @@
+"""Testbenches of `hw.core.vector`."""
