@@ -34,7 +34,11 @@ A_ROW, W_ROW, ACC_ROW = 1, 2, 3
 """Scalar registers: activation and weight address, accumulator row."""
 NAMES = {DType.BF16: "bf16", DType.F32: "f32", DType.S8: "i8", DType.S32: "i32"}
 
-Addi = INSTRUCTIONS["addi"]
+
+
+def _set_register(register: int, value: int, base: int = 0) -> Instruction:
+    """x[register] = x[base] + value."""
+    return INSTRUCTIONS["addi"](rd=register, rs1=base, imm=value)  # type: ignore[call-arg]
 
 
 @dataclass(frozen=True)
@@ -56,17 +60,19 @@ class MatmulProgram:
         m, n, k: sizes; k and n multiples of the array's rows and columns, m of the block's rows.
         operand: BF16 or S8, element type of A and B.
         result: F32 or BF16 for bf16 operands, S32 for s8.
+        tiles, rows: array widths and rows of a block, at most.
 
     Raises:
         ValueError: sizes this schedule does not cover.
     """
 
     def __init__(self, config: AcceleratorConfig, m: int, n: int, k: int,
-                 operand: DType = DType.BF16, result: DType = DType.F32, tiles: int = 4) -> None:
+                 operand: DType = DType.BF16, result: DType = DType.F32, tiles: int = 8,
+                 rows: int = 128) -> None:
         self.config, self.m, self.n, self.k = config, m, n, k
         self.operand, self.result = operand, result
         self.tiles = min(tiles, n // config.array_cols)
-        self.rows = min(m, config.accumulator_rows // (2 * self.tiles))
+        self.rows = min(m, rows, config.accumulator_rows // (2 * self.tiles))
         self.columns = self.tiles * config.array_cols
         if m % self.rows or n % self.columns or k % config.array_rows:
             raise ValueError(f"{m}x{n}x{k} is not a multiple of {self.rows}x{self.columns}x"
@@ -138,7 +144,7 @@ class MatmulProgram:
         size = self.operand.size
         self._set(Engine.LOAD, n0=width, bound1=rows, dstride1=pitch * size,
                   lstride1=width * size)
-        self.text.append(Addi(A_ROW, 0, local))
+        self.text.append(_set_register(A_ROW, local))
         self.text.append(Load(INPUT_WINDOW, 0, A_ROW, self.operand, self.operand, 0, dram))
 
     def _compute(self, slab: Slab, step: int, final: bool) -> None:
@@ -165,8 +171,8 @@ class MatmulProgram:
         weights = slot + self.rows * self.depth * size + tile * self.config.array_cols * size
         self._set(Engine.MATRIX, bound1=rows)
         self.text += [
-            Addi(A_ROW, 0, slot + row * slab.depth * size), Addi(W_ROW, 0, weights),
-            Addi(ACC_ROW, 0, acc_row),
+            _set_register(A_ROW, slot + row * slab.depth * size),
+            _set_register(W_ROW, weights), _set_register(ACC_ROW, acc_row),
         ]
         passes = slab.depth // r
         if slab.first:
@@ -180,10 +186,10 @@ class MatmulProgram:
         size, r = self.operand.size, self.config.array_rows
         integer = int(self.operand is DType.S8)
         self.text += [
-            LoadWeights(W_ROW, 0, integer),
-            Multiply(A_ROW, ACC_ROW, accumulate, 1),
-            Addi(A_ROW, A_ROW, r * size),
-            Addi(W_ROW, W_ROW, r * self.columns * size),
+            LoadWeights(W_ROW, 0, integer, 0),
+            Multiply(A_ROW, ACC_ROW, accumulate, 1, 0),
+            _set_register(A_ROW, r * size, A_ROW),
+            _set_register(W_ROW, r * self.columns * size, W_ROW),
         ]
 
     def _finish(self, slab: Slab, tile: int, row: int, rows: int, acc_row: int) -> None:
@@ -193,7 +199,7 @@ class MatmulProgram:
         self._set(Engine.STORE, bound1=rows)
         self.text += [
             Post(Engine.MATRIX, DONE, 1), Wait(Engine.STORE, DONE, 1),
-            Addi(ACC_ROW, 0, ACCUMULATOR_BASE + acc_row * self.config.accumulator_row_bytes),
+            _set_register(ACC_ROW, ACCUMULATOR_BASE + acc_row * self.config.accumulator_row_bytes),
             Store(OUTPUT_WINDOW, 0, ACC_ROW, self.result, local_type, 0, dram),
         ]
 

@@ -29,7 +29,7 @@ def stablehlo_operations() -> list[str]:
 def catalog() -> list[Row]:
     """All of StableHLO, then the operations of other dialects this compiler knows."""
     registry.load_extensions()
-    importlib.import_module("compiler.codegen")
+    importlib.import_module("compiler.codegen.groups")  # registers the code templates
     rows = [_row(f"stablehlo.{name}", name) for name in stablehlo_operations()]
     return [*rows, *_others()]
 

@@ -19,8 +19,7 @@ from compiler.frontend.load import Model, load
 from compiler.ir.loops import Contraction, analyse
 from compiler.ir.ops import HloOp, main_function
 from compiler.ops.registry import NdArray
-from compiler.passes.canonicalise import canonicalise
-from compiler.passes.fuse import LEVELS, fuse
+from compiler.passes import LEVELS, optimise
 from hw.config import AcceleratorConfig
 from hw.isa.asm import disassemble
 from hw.isa.encoding import decode
@@ -69,12 +68,11 @@ def compile_module(module: str | bytes, config: AcceleratorConfig, options: Opti
     source = module if name == IN_MEMORY else Path(name)
     model = load(source, bind=options.bind, narrow_64=options.narrow_64)
     _dump(options, "1_input.mlir", model.module)
-    canonicalise(model.module)
-    refused = fuse(model.module, options.fusion)
+    refused = optimise(model.module, fusion=options.fusion, relaxed=options.fast_math)
     _dump(options, "2_fused.mlir", model.module)
     lowered = lower(main_function(model.module), config)
     _dump(options, "3_tiles.mlir", lowered.program)
-    text = Emitter().program(lowered.program)
+    text = Emitter(config.queue_depth).program(lowered.program)
     program = _program(config, model, lowered, text, refused if options.explain else [])
     _dump_program(options, program)
     return program

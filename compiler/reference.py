@@ -49,6 +49,11 @@ def _run(block: Block, values: Values) -> list[NDArray[Any]]:
     return [values[v] for v in terminator.operands]
 
 
+def body_function(block: Block) -> Callable[..., list[NDArray[Any]]]:
+    """A region of scalars as a function of arrays."""
+    return _function(block, {})
+
+
 def _function(block: Block, around: Values) -> Callable[..., list[NDArray[Any]]]:
     def call(*arguments: NDArray[Any]) -> list[NDArray[Any]]:
         return _run(block, {**around, **dict(zip(block.args, arguments, strict=True))})

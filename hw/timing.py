@@ -5,20 +5,26 @@ for banks, the bus or semaphores is for `sim.model` to find out. Two numbers des
 how long it occupies its engine, and how much later its results are visible.
 """
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hw.config import AcceleratorConfig
+from hw.isa.dtypes import DType
+from hw.isa.encoding import Instruction
+from hw.isa.params import INPUT_STREAMS, StreamParam, input_stream
+from hw.isa.vector import SPECIAL, STREAM_OPERAND
 
 DEFAULT_LATENCY = 40
 """Cycles from a read request on the bus to its first beat."""
 DMA_SETUP = 10
 """Cycles between two transfers of a DMA engine, parameter writes included."""
-DMA_LATENCY = 12
+DMA_LATENCY = 5
 """Cycles a DMA engine adds to the memory's latency, first address to last write."""
 BURST_BEATS = 16
 """Beats of the longest burst."""
-MATRIX_LATENCY = 8
+MATRIX_LATENCY = 2
 """Cycles of the matrix unit around the array: operand fetch, skew registers, write back."""
 ADD_STAGES = 2
 """Pipeline stages of the array's adder: D of the wavefront."""
@@ -30,7 +36,7 @@ KERNEL_SETUP = 8
 """Cycles from the end of a kernel to the first instruction of the next."""
 LANE_LATENCY = 8
 """Cycles from a vector instruction's first group to its result."""
-STREAM_LATENCY = 6
+STREAM_LATENCY = 3
 """Cycles from a stream's first address to its first group."""
 
 
@@ -81,7 +87,8 @@ def dma_cycles(config: AcceleratorConfig, rows: int, row_bytes: int,
     """Cycles a transfer of aligned rows occupies a DMA engine. `row_bytes` counts in DRAM."""
     memory = memory or Memory.of(config)
     rate = min(1.0, memory.bytes_per_cycle / config.bus_bytes)
-    return DMA_SETUP + int(rows * beats(config, row_bytes) / rate)
+    row = max(beats(config, row_bytes) / rate, burst_interval(config, memory.latency))
+    return DMA_SETUP + math.ceil(rows * row)
 
 
 def dma_latency(config: AcceleratorConfig, memory: Memory | None = None) -> int:
@@ -103,3 +110,147 @@ def kernel_cycles(config: AcceleratorConfig, groups: int, issues: int, *, specia
     per_group = max(issues + slow, 1, *strided_lanes) if strided_lanes else max(issues + slow, 1)
     filling = LANE_LATENCY if groups >= config.strip_groups else LANE_LATENCY * issues
     return KERNEL_SETUP + STREAM_LATENCY + groups * per_group + filling
+
+
+FETCH_LATENCY = 5
+"""Cycles from start to the first instruction, beside the memory's latency."""
+DMA_RETIRE = 3
+"""Cycles from a transfer's last beat (of a store: its response) to its end being known."""
+BEATS_AHEAD = 4
+"""Beats in flight per outstanding burst of the configuration."""
+WEIGHT_FETCH_LATENCY = 5
+"""Cycles from a `loadw` to its first row in the transposer."""
+MATMUL_START = 3
+"""Cycles from a `matmul` to its first row entering the array."""
+KERNEL_RETIRE = 3
+"""Cycles from a kernel's last write to its end being known."""
+DEPENDENCE = LANE_LATENCY
+"""Cycles from the issue of a group to that of a group that uses its result."""
+SIMULATED_REPEATS = 4
+"""Strips and repeats that are walked one by one; the rest take as long as the last of them."""
+
+
+def transfer_beats(config: AcceleratorConfig, rows: int, row_bytes: int, offset: int, stride: int
+                   ) -> int:
+    """Beats of `rows` rows that start `stride` bytes apart, the first at a DRAM offset."""
+    if stride % config.bus_bytes == 0:
+        return rows * beats(config, row_bytes, offset)
+    # Offsets within a beat are spread evenly.
+    step = math.gcd(stride, config.bus_bytes)
+    each = [beats(config, row_bytes, offset + step * i) for i in range(config.bus_bytes // step)]
+    return math.ceil(rows * sum(each) / len(each))
+
+
+def burst_interval(config: AcceleratorConfig, latency: int) -> float:
+    """Least cycles from one burst's request to the next, as only so many may be in flight."""
+    return (latency + DMA_LATENCY) / config.outstanding_bursts
+
+
+def requests_ahead(config: AcceleratorConfig, latency: int) -> int:
+    """Beats a DMA engine asks for before the first of them arrives."""
+    return min(latency, BEATS_AHEAD * config.outstanding_bursts)
+
+
+def fill_cycles(config: AcceleratorConfig, rows: int, valid: int, row_bytes: int,
+                valid_bytes: int) -> int:
+    """Cycles to write the padding of a load: whole rows and the ends of valid ones."""
+    port = 2 * config.bus_bytes
+    ends = math.ceil((row_bytes - valid_bytes) / port) if valid else 0
+    return (rows - valid) * math.ceil(row_bytes / port) + valid * ends
+
+
+class KernelTimer:
+    """Walks a kernel's body as the issue stage does, in order, one group a cycle.
+
+    Args:
+        body: (instruction, repeat count) pairs.
+    """
+
+    def __init__(self, config: AcceleratorConfig, body: Sequence[tuple[Instruction, int]]) -> None:
+        self.config, self.body = config, body
+        self.cycle, self.vl = 0, 0
+        self.moved: Counter[int] = Counter()
+        self._written: dict[int, int] = {}
+
+    def run(self, groups: int, strip: int) -> int:
+        """Cycles from the first issue to the last one's result."""
+        full, rest = divmod(groups, max(strip, 1))
+        self._repeat(full, strip, lambda: self._block(0, len(self.body)))
+        self._repeat(1 if rest else 0, rest, lambda: self._block(0, len(self.body)))
+        return self.cycle + LANE_LATENCY
+
+    def _repeat(self, count: int, vl: int, once: Callable[[], None]) -> None:
+        self.vl = vl
+        lengths = [0]
+        for _ in range(min(count, SIMULATED_REPEATS)):
+            before, moved = self.cycle, self.moved.copy()
+            once()
+            lengths.append(self.cycle - before)
+        rest = max(count - SIMULATED_REPEATS, 0)
+        if rest:
+            for stream, now in list(self.moved.items()):
+                self.moved[stream] = now + rest * (now - moved[stream])
+            shift = rest * lengths[-1]
+            self.cycle += shift
+            self._written = {v: at + shift for v, at in self._written.items()}
+
+    def _block(self, start: int, end: int) -> None:
+        at = start
+        while at < end:
+            op, count = self.body[at]
+            at += 1
+            if op.MNEMONIC == "rep":
+                first, length = at, op.value("length")
+                self._repeat(count, self.vl, lambda a=first, n=length: self._block(a, a + n))
+                at += length
+            else:
+                self._issue(op)
+
+    def _issue(self, op: Instruction) -> None:
+        codes = {op.value(name) for name in ("va", "vb", "vc") if name in op.FIELDS}
+        start = max([self.cycle, *(self._written.get(code, 0) for code in codes)])
+        cycles = self.vl * self._steps(op)
+        for code in codes:
+            if STREAM_OPERAND <= code < STREAM_OPERAND + INPUT_STREAMS:
+                self.moved[code - STREAM_OPERAND] += self.vl
+        vd = op.value("vd") if "vd" in op.FIELDS else STREAM_OPERAND + 1
+        if vd >= STREAM_OPERAND:
+            self.moved[INPUT_STREAMS + vd - STREAM_OPERAND] += self.vl
+        else:
+            # Group g of the user comes at least as long after group g of the maker.
+            self._written[vd] = start + DEPENDENCE + cycles - self.vl
+        self.cycle = start + cycles
+
+    def _steps(self, op: Instruction) -> int:
+        """Issue cycles of one group."""
+        if op.MNEMONIC in SPECIAL:
+            return self.config.lanes // self.config.sfu_lanes
+        if op.MNEMONIC == "gather":
+            return self.config.lanes + 4
+        if op.MNEMONIC == "scatter":
+            return max(self.config.lanes, 2)
+        return 2 if op.MNEMONIC == "trans" else 1
+
+
+def kernel_run(config: AcceleratorConfig, params: Sequence[int],
+               body: Sequence[tuple[Instruction, int]], groups: int, strip: int) -> int:
+    """Cycles of a kernel from its launch to its last write, memory never refusing an access.
+
+    Args:
+        params: the vector unit's parameters; body: (instruction, repeat count) pairs.
+    """
+    if groups == 0:
+        return 0
+    timer = KernelTimer(config, body)
+    issue = timer.run(groups, strip)
+    moving = [count * _group_accesses(config, params, stream)
+              for stream, count in timer.moved.items()]
+    return STREAM_LATENCY + max([issue, *(cycles + LANE_LATENCY for cycles in moving)])
+
+
+def _group_accesses(config: AcceleratorConfig, params: Sequence[int], stream: int) -> int:
+    """Memory accesses of one full group of a stream: one, unless its lanes are strided."""
+    stride0 = params[input_stream(stream, StreamParam.STRIDE0)]
+    size = DType(min(params[input_stream(stream, StreamParam.TYPE)], DType.ADDR)).size
+    n0 = params[input_stream(stream, StreamParam.N0)]
+    return 1 if stride0 in (0, size) else min(max(n0, 1), config.lanes)

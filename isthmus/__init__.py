@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from isthmus.api import Result as Result
     from isthmus.api import compile as compile
     from isthmus.api import run as run
+    from sim.result import Result as Result
 
 __all__ = ["Result", "compile", "run"]
 

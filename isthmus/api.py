@@ -24,6 +24,7 @@ def compile(
     fast_math: bool = False,
     narrow_64: bool = False,
     dump: str | Path | None = None,
+    explain: bool = False,
 ) -> Program:
     """Compiles StableHLO.
 
@@ -35,6 +36,7 @@ def compile(
         fast_math: allow rewrites that change rounding.
         narrow_64: use 32 bits where the module says 64.
         dump: directory for the intermediate stages.
+        explain: note each fusion that was possible and refused, and why.
 
     Raises:
         CompileError: the module cannot be compiled; says where and why.
@@ -44,7 +46,8 @@ def compile(
     from compiler.pipeline import Options, compile_module  # MLIR, which running does not need
 
     options = Options(
-        fusion=fusion, bind=dict(bind or {}), fast_math=fast_math, narrow_64=narrow_64,
+        fusion=fusion, bind={name: loader.restored(array) for name, array in (bind or {}).items()},
+        fast_math=fast_math, narrow_64=narrow_64, explain=explain,
         dump=Path(dump) if dump is not None else None)
     text, name = _read(module)
     return compile_module(text, load_config(config), options, name)
@@ -68,7 +71,7 @@ def run(program: Program, inputs: Sequence[Array], *, sim: str = "golden") -> Re
         return rtl.run(program, inputs)
     if sim == "model":
         from sim import model
-        return model.run(program)
+        return model.run(program, inputs)
     raise ValueError(f"unknown simulator {sim!r}: use one of {', '.join(SIMULATORS)}")
 
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hw.isa.program import Program
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     compile_.add_argument("--fast-math", action="store_true", help="allow changes of rounding")
     compile_.add_argument("--narrow-64", action="store_true", help="use 32 bits for 64")
     compile_.add_argument("--dump", metavar="DIR", help="write the intermediate stages")
+    compile_.add_argument("--explain", action="store_true", help="print fusions that were refused")
     compile_.set_defaults(command=_compile)
 
     run = commands.add_parser("run", help="run a program on a simulator")
@@ -79,10 +80,12 @@ def _compile(options: argparse.Namespace) -> None:
     bind = _arrays(options.bind) if options.bind else {}
     program = api.compile(
         Path(options.model), config=options.config, fusion=options.fusion, bind=bind,
-        fast_math=options.fast_math, narrow_64=options.narrow_64, dump=options.dump)
+        fast_math=options.fast_math, narrow_64=options.narrow_64, dump=options.dump,
+        explain=options.explain)
     _write(options.output, lambda file: file.write(program.to_bytes()))
-    for line in program.notes.get("narrowed", ()):
-        print(f"narrowed to 32 bits: {line}")
+    for key, prefix in (("narrowed", "narrowed to 32 bits"), ("refused", "not fused")):
+        for line in program.notes.get(key, ()):
+            print(f"{prefix}: {line}")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -96,7 +99,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.outputs and options.sim != "model":
         import numpy as np
         arrays = {f"out{number}": array for number, array in enumerate(result.outputs)}
-        _write(options.outputs, lambda file: np.savez(file, **arrays))
+        _write(options.outputs, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
     if result.cycles:
         print(describe(program, result))
 
@@ -140,7 +143,7 @@ def _arrays(path: str) -> "dict[str, Array]":
         raise UsageError(f"{path}: not an .npz file of plain arrays: {error}") from error
 
 
-def _write(path: str, write: Callable[[BinaryIO], object]) -> None:
+def _write(path: str, write: Callable[[IO[bytes]], object]) -> None:
     """Writes a file that appears only when it is complete."""
     target = Path(path)
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.",

@@ -36,6 +36,11 @@ class InputError(ValueError):
     """Inputs that do not match the program; the message is one line."""
 
 
+def restored(array: Array) -> Array:
+    """An array as it was before it went through an .npz file, which keeps bfloat16 as raw bytes."""
+    return array.view(ml_dtypes.bfloat16) if array.dtype == np.dtype("V2") else array
+
+
 def window_sizes(program: Program) -> dict[int, int]:
     """Bytes of each window the program uses."""
     return {
@@ -77,16 +82,19 @@ def outputs(program: Program, windows: Mapping[int, Window]) -> list[Array]:
             for tensor in program.outputs]
 
 
+def store_outputs(program: Program, arrays: Sequence[Array], windows: Mapping[int, Window]) -> None:
+    """Puts output tensors back where the program leaves them; the inverse of `outputs`."""
+    for tensor, array in zip(program.outputs, arrays, strict=True):
+        _slot(tensor, windows)[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
 def _slot(tensor: Tensor, windows: Mapping[int, Window]) -> NDArray[np.uint8]:
     return windows[tensor.window].data[tensor.offset : tensor.offset + tensor.nbytes]
 
 
 def _checked(tensor: Tensor, array: Array) -> Array:
     expected = NUMPY_TYPES[tensor.dtype]
-    array = np.ascontiguousarray(array).reshape(np.shape(array))
-    # An .npz file keeps a bfloat16 array as two raw bytes an element.
-    if array.dtype == np.dtype("V2") and tensor.dtype == "bf16":
-        array = array.view(expected)
+    array = restored(np.ascontiguousarray(array).reshape(np.shape(array)))
     if array.dtype != expected:
         raise InputError(f"input {tensor.name} has type {array.dtype}, the program takes "
                          f"{expected}: convert it")

@@ -175,6 +175,11 @@ class Machine:
             raise SimulationError(f"host register {names.get(address, hex(address))} {answer}")
 
 
+def build(config: AcceleratorConfig) -> None:
+    """Makes sure that the machine's model is in the cache; minutes for a large one."""
+    _library(_accelerator(config), config.bus_bytes, "")
+
+
 @cache
 def _library(verilog: str, bus_bytes: int, trace: str) -> ctypes.CDLL:
     headers = tuple(map(str, sorted(_HARNESS.glob("*.h"))))
@@ -195,7 +200,9 @@ def _library(verilog: str, bus_bytes: int, trace: str) -> ctypes.CDLL:
 
 def _accelerator(config: AcceleratorConfig) -> str:
     """The machine's Verilog, kept by the hardware's sources: elaborating it takes a while."""
-    sources = [path.read_bytes() for path in sorted((ROOT / "hw").rglob("*.py"))]
+    files = [ROOT / "hw" / "config.py", *sorted((ROOT / "hw" / "isa").rglob("*.py")),
+             *sorted((ROOT / "hw" / "core").rglob("*.py"))]
+    sources = [path.read_bytes() for path in files]
     key = fingerprint(tool_versions(), config.name, str(config.fingerprint), *sources)
 
     def build(directory: Path) -> None:

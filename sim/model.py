@@ -6,8 +6,9 @@ engines do, and meets the others at queues and semaphores. Only a program that l
 from memory needs data: `scalars` gives what `lds` returns, as a golden run has recorded it.
 """
 
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,11 +18,15 @@ from hw.config import AcceleratorConfig
 from hw.isa import decode
 from hw.isa.encoding import Instruction
 from hw.isa.host import SEMAPHORES, Cause, Engine
+from hw.isa.program import Program
 from hw.isa.scalar import BranchForm, LoadScalar, StoreScalar
 from hw.isa.state import MASK32, Fault, MachineState
 from hw.isa.sync import Drain, Post, Set, Wait
-from hw.timing import Memory
-from sim.golden import DEFAULT_STEPS, ENGINES
+from hw.timing import FETCH_LATENCY, Memory
+from sim import loader
+from sim.golden import DEFAULT_STEPS, ENGINES, Command, Golden
+from sim.loader import Array
+from sim.result import Result
 from sim.timeline import BRANCH_CYCLES, DISPATCH_LATENCY, SCALAR_ACCESS_CYCLES, Timelines
 
 
@@ -63,9 +68,10 @@ class Model:
         self.text = [decode(int(word)) for word in text]
         self.scalars: Iterator[int] = iter(scalars)
         self.queues = {engine: Queue(config.queue_depth) for engine in ENGINES}
-        self.timelines = Timelines(config, self.state.params, memory or Memory.of(config))
+        memory = memory or Memory.of(config)
+        self.timelines = Timelines(config, self.state.params, memory)
         self.tokens: list[deque[int]] = [deque() for _ in range(SEMAPHORES)]
-        self.cycle = 0
+        self.cycle = memory.latency + FETCH_LATENCY
 
     def run(self, max_steps: int = DEFAULT_STEPS) -> int:
         """Cycles from start to the end of the program.
@@ -180,11 +186,29 @@ class Model:
         return moved
 
 
-def record_scalars(observed: list[int]) -> Callable[[Instruction, MachineState], None]:
-    """A hook that notes what each `lds` of a golden run loads."""
+def run(program: Program, inputs: Sequence[Array] = ()) -> Result:
+    """Predicts a program's cycles; the inputs matter only if it loads scalars from memory.
 
-    def note(instruction: Instruction, state: MachineState) -> None:
-        if isinstance(instruction, LoadScalar):
-            observed.append(state.x[instruction.rd])
+    Raises:
+        Fault: the program deadlocks, does not end, or (with scalars to load) fails in golden.
+    """
+    begin = time.perf_counter()
+    loads = any(word & 0xFF == LoadScalar.OPCODE for word in program.text.tolist())
+    scalars = _scalars(program, inputs) if loads else []
+    cycles = Model(program.config, program.text, scalars=scalars).run()
+    return Result(outputs=[], cycles=cycles, seconds=time.perf_counter() - begin)
 
-    return note
+
+def _scalars(program: Program, inputs: Sequence[Array]) -> list[int]:
+    """What each `lds` of the program loads, from a run of the golden model."""
+    values: list[int] = []
+
+    def note(command: Command) -> None:
+        if isinstance(command.instruction, LoadScalar):
+            values.append(golden.state.x[command.instruction.rd])
+
+    windows = loader.grant(program)
+    loader.fill(program, inputs, windows)
+    golden = Golden(program.config, program.text, windows, note)
+    golden.run()
+    return values

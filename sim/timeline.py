@@ -18,9 +18,9 @@ from hw.isa.state import nest_indices
 from hw.isa.vector import Run
 from hw.timing import Memory
 
-BRANCH_CYCLES = 3
+BRANCH_CYCLES = 2
 """Extra cycles of a taken branch."""
-SCALAR_ACCESS_CYCLES = 3
+SCALAR_ACCESS_CYCLES = 2
 """Extra cycles of an `lds` or `sts`."""
 DISPATCH_LATENCY = 2
 """From dispatch to the head of an empty queue."""
@@ -49,7 +49,8 @@ class Timelines:
         self.ready = dict.fromkeys((Engine.LOAD, Engine.STORE, Engine.MATRIX, Engine.VECTOR), 0)
         self._finished = dict(self.ready)
         self._data_free = {Engine.LOAD: 0, Engine.STORE: 0}
-        self._loader_free = self._shadow_taken = self._tile_ready = self._rows_free = 0
+        self._loader_free = self._feed_free = self._tile_ready = 0
+        self._shadow_taken = self._rows_free = 0
         self._row_written = np.zeros(config.accumulator_rows, np.int64)
         self._kernel_free = 0
         self._capture: Capture | None = None
@@ -75,7 +76,7 @@ class Timelines:
     def _transfer(self, engine: Engine, instruction: DmaForm, dram: int, at: int) -> None:
         p = self.params[engine]
         dram_type, local_type = instruction.types()
-        rows, valid = self._rows(p, at)
+        rows, valid = self._rows(p)
         length = max(min(p[DmaParam.HI0], p[DmaParam.N0]) - p[DmaParam.LO0], 0)
         beats = timing.transfer_beats(
             self.config, valid, length * dram_type.size, dram, p[DmaParam.DSTRIDE1])
@@ -83,17 +84,18 @@ class Timelines:
                                   length * local_type.size)
         rate = min(1.0, self.memory.bytes_per_cycle / self.config.bus_bytes)
         first = at + timing.DMA_SETUP
-        latency = self.memory.latency if engine is Engine.LOAD else 0
+        latency = self.memory.latency if engine is Engine.LOAD and valid else 0
         start = max(first + latency + timing.DMA_LATENCY, self._data_free[engine])
-        done = start + math.ceil(max(beats, rows) / rate) + fill
+        least = valid * timing.burst_interval(self.config, self.memory.latency)
+        done = start + max(math.ceil(beats / rate) + fill, rows, math.ceil(least))
         self._data_free[engine] = done
-        ahead = timing.requests_ahead(self.config, latency)
+        ahead = timing.requests_ahead(self.config, self.memory.latency)
         self.ready[engine] = max(first + rows, done - latency - ahead)
         response = self.memory.latency if engine is Engine.STORE else 0
         self._finish(engine, done + response + timing.DMA_RETIRE)
 
     @staticmethod
-    def _rows(p: list[int], at: int) -> tuple[int, int]:
+    def _rows(p: list[int]) -> tuple[int, int]:
         """Rows of a transfer, and how many of them are inside the valid ranges."""
         bounds = p[DmaParam.BOUND1 : DmaParam.BOUND1 + LEVELS]
         inside = [max(min(p[DmaParam.HI1 + i], bound) - p[DmaParam.LO1 + i], 0)
@@ -105,9 +107,10 @@ class Timelines:
         rows = p[MatrixParam.N] if instruction.transposed else p[MatrixParam.K]
         start = max(at, self._loader_free)
         fetched = start + timing.WEIGHT_FETCH_LATENCY + rows
-        turned = fetched if instruction.transposed else fetched + timing.TURN_CYCLES
-        self._tile_ready = max(turned, self._shadow_taken) + self.config.array_cols
-        self._loader_free = start + max(rows, self.config.array_cols)
+        # Fed to the array column by column once the tile before it has been made active.
+        begun = max(fetched, self._shadow_taken, self._feed_free)
+        self._tile_ready = self._feed_free = begun + self.config.array_cols
+        self._loader_free = max(start + rows, begun - self.config.array_cols)
         self.ready[Engine.MATRIX] = at + 1
         self._finish(Engine.MATRIX, self._tile_ready)
 

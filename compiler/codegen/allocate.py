@@ -53,7 +53,7 @@ class Arena:
         return [end for _, end in self._live if end > after]
 
     def _is_free(self, first: int, end: int) -> bool:
-        return all(end <= other_first or other_end <= first for other_first, other_end in self._live)
+        return all(end <= start or stop <= first for start, stop in self._live)
 
 
 class Workspace:

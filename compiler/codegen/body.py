@@ -12,7 +12,7 @@ from compiler.codegen.commands import Body
 from compiler.codegen.graph import CONSTANT, INPUT, LANE, LEAVES, REGISTER, Graph, Node, count_uses
 from hw.isa.encoding import INSTRUCTIONS
 from hw.isa.params import BODY_LENGTH, CONSTANTS, INPUT_STREAMS, VECTOR_REGISTERS
-from hw.isa.vector import CONSTANT_OPERAND, LANE_OPERAND, STREAM_OPERAND, Rep
+from hw.isa.vector import CONSTANT_OPERAND, LANE_OPERAND, SPECIAL, STREAM_OPERAND, Rep
 
 OUTPUT = STREAM_OPERAND
 """Destination code of output stream 0."""
@@ -61,13 +61,14 @@ class Assembler:
     _words: list[int] = field(default_factory=list)
     _constants: dict[int, int] = field(default_factory=dict)
     _issues: int = 0
+    _special: int = 0
     _times: int = 1
 
     def finish(self) -> Body:
         """Raises DoesNotFitError when the body is too long."""
         if not 0 < len(self._words) <= BODY_LENGTH:
             raise DoesNotFitError(f"{len(self._words)} instructions")
-        return Body(tuple(self._words), tuple(self._constants), self._issues)
+        return Body(tuple(self._words), tuple(self._constants), self._issues, self._special)
 
     @contextmanager
     def repeated(self, count: int) -> Iterator[None]:
@@ -113,6 +114,7 @@ class Assembler:
                 destination = held[-1 - step.result] = free.pop()
             self._words.append(_encode(step.mnemonic, destination, codes, step.swizzle))
             self._issues += self._times
+            self._special += self._times * (step.mnemonic in SPECIAL)
 
     def stream(self, number: int, occurrence: int = 0) -> int:
         """Operand code of the stream that carries an input; a later occurrence has its own."""

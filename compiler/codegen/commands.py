@@ -8,8 +8,10 @@ Sizes and strides are in bytes, bounds in elements or iterations, addresses as i
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 
 from compiler.errors import Location
+from hw import timing
 from hw.config import AcceleratorConfig
 from hw.isa.dma import Load, Store
 from hw.isa.dtypes import DType
@@ -33,10 +35,12 @@ LOCAL = 8
 Interval = tuple[int, int, int]
 """Bytes first <= address < end of a space: (space, first, end)."""
 
+WEIGHTS_CYCLES = 1
+"""A weight tile loads while the one before is in use."""
 NO_LIMIT = 0xFFFFFFFF
 """An upper end of a valid range that excludes nothing."""
 
-DMA_OVERHEAD, KERNEL_OVERHEAD, MATRIX_OVERHEAD = 24, 16, 8
+DMA_OVERHEAD, KERNEL_OVERHEAD, MATRIX_OVERHEAD = 10, 16, 2
 """Cycles of a command beside its work; estimates that order the dispatch only."""
 
 
@@ -49,7 +53,8 @@ class Command:
         b: value of the register operand of the first instruction, None when it has none.
         parameters: engine parameters that must hold when it starts, by index.
         reads, writes: memory touched; bounding intervals, never too small.
-        cycles: estimate, at least 1.
+        cycles: how long it occupies its engine; estimate.
+        latency: how much later its results are visible; estimate.
     """
 
     engine: Engine
@@ -59,6 +64,7 @@ class Command:
     reads: tuple[Interval, ...]
     writes: tuple[Interval, ...]
     cycles: int
+    latency: int
     location: Location
 
 
@@ -133,11 +139,10 @@ class Transfer:
         strides = [(level.bound, level.local) for level in self.levels]
         return span(self.local, self.n0 * self.local_type.size, strides)
 
-    def cycles(self, bus_bytes: int) -> int:
-        rows = 1
-        for level in self.levels:
-            rows *= level.bound
-        return DMA_OVERHEAD + rows * -(-self.n0 * self.dram_type.size // bus_bytes)
+    def cycles(self, config: AcceleratorConfig) -> int:
+        """Estimated time it occupies its engine."""
+        rows = prod(level.bound for level in self.levels)
+        return timing.dma_cycles(config, rows, self.n0 * self.dram_type.size)
 
 
 def span(base: int, size: int, strides: Sequence[tuple[int, int]]) -> Interval:
@@ -152,7 +157,8 @@ def span(base: int, size: int, strides: Sequence[tuple[int, int]]) -> Interval:
     return LOCAL, first, end
 
 
-def load(config: AcceleratorConfig, transfer: Transfer, location: Location, pad: int = 0) -> Command:
+def load(config: AcceleratorConfig, transfer: Transfer, location: Location,
+         pad: int = 0) -> Command:
     """DRAM to scratchpad; invalid elements become `pad`, raw bits of the local type."""
     word = _transfer_word(Load, transfer)
     parameters = transfer.parameters()
@@ -162,7 +168,7 @@ def load(config: AcceleratorConfig, transfer: Transfer, location: Location, pad:
         reads.append(span(transfer.index, 4 * transfer.levels[0].bound, ()))
     return Command(Engine.LOAD, (word,), transfer.local, parameters,
                    tuple(r for r in reads if r is not None), (transfer.local_interval(),),
-                   transfer.cycles(config.bus_bytes), location)
+                   transfer.cycles(config), timing.dma_latency(config), location)
 
 
 def store(config: AcceleratorConfig, transfer: Transfer, location: Location) -> Command:
@@ -173,7 +179,8 @@ def store(config: AcceleratorConfig, transfer: Transfer, location: Location) -> 
         reads.append(span(transfer.index, 4 * transfer.levels[0].bound, ()))
     interval = transfer.dram_interval()
     return Command(Engine.STORE, (word,), transfer.local, transfer.parameters(), tuple(reads),
-                   (interval,) if interval else (), transfer.cycles(config.bus_bytes), location)
+                   (interval,) if interval else (), transfer.cycles(config),
+                   timing.dma_latency(config), location)
 
 
 def _transfer_word(form: type[Load] | type[Store], t: Transfer) -> int:
@@ -200,7 +207,7 @@ def load_weights(base: int, k: int, n: int, stride: int, integer: bool, transpos
         MatrixParam.K: k, MatrixParam.N: n, MatrixParam.WSTRIDE: stride,
     }
     return Command(Engine.MATRIX, (word,), None, parameters,
-                   (span(base, size, [(rows, stride)]),), (), MATRIX_OVERHEAD + rows, location)
+                   (span(base, size, [(rows, stride)]),), (), WEIGHTS_CYCLES, 0, location)
 
 
 def multiply(config: AcceleratorConfig, activations: int, accumulator_row: int, k: int,
@@ -228,7 +235,7 @@ def multiply(config: AcceleratorConfig, activations: int, accumulator_row: int, 
     read = span(activations, k * (1 if integer else 2), [(b, a) for b, a, _ in levels])
     return Command(Engine.MATRIX, (word,), accumulator_row, parameters,
                    (read, written) if accumulate else (read,), (written,),
-                   MATRIX_OVERHEAD + rows, location)
+                   timing.matmul_cycles(config, rows), timing.array_latency(config), location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +258,11 @@ class Stream:
     lane_level: int = 0
     fill: int = 0
     saturate: bool = False
+
+    @property
+    def is_strided(self) -> bool:
+        """Whether lanes are fetched one by one."""
+        return self.stride0 not in (0, self.dtype.size) and self.dtype is not DType.ADDR
 
     def interval(self) -> Interval:
         """Bounding interval of the valid elements."""
@@ -284,17 +296,19 @@ class Stream:
 class Body:
     """A kernel body: encoded instructions and the constants k0, k1, ... they use.
 
-    `issues` counts the vector instructions of one pass, repeats included.
+    `issues` counts the vector instructions of one pass, repeats included; `special` of them are
+    special functions.
     """
 
     words: tuple[int, ...]
     constants: tuple[int, ...]
     issues: int
+    special: int = 0
 
 
-def kernel(groups: int, body: Body, inputs: Mapping[int, Stream], outputs: Mapping[int, Stream],
-           strip: int, location: Location, tables: Sequence[Interval] = (),
-           scattered: Sequence[Interval] = ()) -> Command:
+def kernel(config: AcceleratorConfig, groups: int, body: Body, inputs: Mapping[int, Stream],
+           outputs: Mapping[int, Stream], strip: int, location: Location,
+           tables: Sequence[Interval] = (), scattered: Sequence[Interval] = ()) -> Command:
     """A run of `body` over `groups` groups of lanes, `strip` at a time.
 
     Args:
@@ -312,8 +326,11 @@ def kernel(groups: int, body: Body, inputs: Mapping[int, Stream], outputs: Mappi
         parameters.update(stream.parameters(number, is_output=True))
         writes.append(stream.interval())
     words = (_run_word(len(body.words), groups), *body.words)
-    return Command(Engine.VECTOR, words, None, parameters, tuple(reads), tuple(writes),
-                   KERNEL_OVERHEAD + groups * body.issues, location)
+    slow = [config.lanes for stream in (*inputs.values(), *outputs.values()) if stream.is_strided]
+    cycles = timing.kernel_cycles(config, groups, body.issues, special=body.special,
+                                  strided_lanes=slow)
+    return Command(Engine.VECTOR, words, None, parameters, tuple(reads), tuple(writes), cycles,
+                   timing.KERNEL_RETIRE, location)
 
 
 @lru_cache(maxsize=4096)

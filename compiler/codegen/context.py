@@ -13,6 +13,7 @@ from compiler.codegen.tile import CommandOp
 from compiler.errors import Location
 from compiler.ir.types import Tensor
 from hw.config import AcceleratorConfig
+from hw.isa.program import WORKSPACE_WINDOW
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,14 @@ class Context:
         generator runs."""
         return self.places[value]
 
+    def reserve(self, tensor: Tensor) -> Place:
+        """A place in the workspace, until `release`."""
+        return Place(WORKSPACE_WINDOW, self.workspace.allocate(tensor.bytes), tensor)
+
+    def release(self, place: Place) -> None:
+        """Gives back what `reserve` returned."""
+        self.workspace.free(place.offset, place.tensor.bytes)
+
     @contextmanager
     def buffer(self, size: int, location: Location) -> Iterator[int]:
         """`size` bytes of scratchpad for the commands made inside the `with` block."""
@@ -83,5 +92,5 @@ class Context:
                outputs: Mapping[int, Stream], location: Location, *, strip: int | None = None,
                tables: Sequence[Interval] = (), scattered: Sequence[Interval] = ()) -> None:
         """Appends `commands.kernel`; the strip defaults to the longest there is."""
-        self.add(commands.kernel(groups, body, inputs, outputs, strip or self.config.strip_groups,
-                                 location, tables, scattered))
+        self.add(commands.kernel(self.config, groups, body, inputs, outputs,
+                                 strip or self.config.strip_groups, location, tables, scattered))

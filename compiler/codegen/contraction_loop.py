@@ -13,8 +13,8 @@ differ in how operands are fetched and addressed (`Source`) and in what becomes 
             after the last slab of a segment: sink the finished tiles
 
 Slabs go in ascending k, and so do the k tiles of a slab: every sum is made in ascending k. A
-*segment* is a run of slabs that is summed in the accumulators without interruption; most
-contractions have one.
+*segment* is a run of slabs that is summed in the accumulators without interruption; only
+integers made of digits have more than one (`contraction_prepare`).
 """
 
 from abc import ABC, abstractmethod
@@ -53,7 +53,9 @@ class Slab:
     Attributes:
         number: position in the list of slabs.
         box: number of the k range; `term`: number of the pair of operand parts.
-        opens, closes: first, last of its segment.
+        opens, closes: first, last of its segment; `last` of all.
+        segment: number of the segment.
+        shift: bits by which the total of earlier segments is shifted before this one is added.
     """
 
     number: int
@@ -62,6 +64,17 @@ class Slab:
     tiles: tuple[KTile, ...]
     opens: bool
     closes: bool
+    last: bool
+    segment: int = 0
+    shift: int = 0
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One slab of one block: what is loaded and multiplied together."""
+
+    block: Block
+    slab: Slab
 
 
 @dataclass(frozen=True)
@@ -90,19 +103,19 @@ class Source(ABC):
     slots: Sequence[int] = ()
 
     @abstractmethod
-    def key(self, block: Block, slab: Slab) -> Hashable:
+    def key(self, at: Visit) -> Hashable:
         """What is needed, equal when the same data is."""
 
     @abstractmethod
-    def slot(self, block: Block, slab: Slab) -> int:
+    def slot(self, at: Visit) -> int:
         """The reserved place it belongs to; asked only when there are any."""
 
     @abstractmethod
-    def size(self, block: Block, slab: Slab) -> int:
+    def size(self, at: Visit) -> int:
         """Bytes of scratchpad."""
 
     @abstractmethod
-    def load(self, block: Block, slab: Slab, address: int) -> None:
+    def load(self, at: Visit, address: int) -> None:
         """Appends the commands that bring it to a local address."""
 
 
@@ -110,11 +123,11 @@ class Activations(Source):
     """Operand whose rows stream through the array."""
 
     @abstractmethod
-    def pieces(self, block: Block, slab: Slab, count: int) -> Sequence[Piece]:
+    def pieces(self, at: Visit, count: int) -> Sequence[Piece]:
         """The block's rows in walks of one matmul each; about `count` where that is possible."""
 
     @abstractmethod
-    def k_offset(self, slab: Slab, tile: KTile) -> int:
+    def k_offset(self, at: Visit, tile: KTile) -> int:
         """Bytes from a row's first element in the slab to the k tile."""
 
 
@@ -126,28 +139,31 @@ class Weights(Source):
         """(first column in the block, columns) of each weight tile."""
 
     @abstractmethod
-    def tile(self, block: Block, slab: Slab, tile: KTile, column: int) -> tuple[int, int, bool]:
+    def tile(self, at: Visit, tile: KTile, column: int) -> tuple[int, int, bool]:
         """(offset, stride, transposed) of a weight tile, as `Context.load_weights` takes them."""
 
 
 class Sink(ABC):
     """What happens to finished sums."""
 
+    @abstractmethod
     def open(self, block: Block) -> None:
         """Called before the last slab of a block: loads what `finish` will need."""
 
+    @abstractmethod
     def close(self) -> None:
         """Called when the block is finished."""
 
+    @abstractmethod
     def end(self) -> None:
         """Called after the last block."""
 
     @abstractmethod
-    def finish(self, block: Block, slab: Slab, tiles: Sequence[tuple[int, int, int]],
-               piece: Piece) -> None:
-        """Takes finished rows of some column tiles.
+    def finish(self, at: Visit, tiles: Sequence[tuple[int, int, int]], piece: Piece) -> None:
+        """Takes the sums of a segment: rows of some column tiles.
 
         Args:
+            at: the segment's last slab.
             tiles: (first column in the block, columns, accumulator row of the piece) each.
         """
 
@@ -168,17 +184,17 @@ class _Residents:
                 self.addresses.append(at)
                 at += size
 
-    def acquire(self, block: Block, slab: Slab) -> int:
+    def acquire(self, at: Visit) -> int:
         """Local address of what is needed, loaded if it is not there."""
-        key = self.source.key(block, slab)
+        key = self.source.key(at)
         if self.region >= 0:
-            slot = self.source.slot(block, slab)
+            slot = self.source.slot(at)
             if self.held[slot] != key:
                 self.held[slot] = key
-                self.source.load(block, slab, self.addresses[slot])
+                self.source.load(at, self.addresses[slot])
             return self.addresses[slot]
-        address = self.context.scratchpad.allocate(self.source.size(block, slab), self.location)
-        self.source.load(block, slab, address)
+        address = self.context.scratchpad.allocate(self.source.size(at), self.location)
+        self.source.load(at, address)
         return address
 
     def release(self, address: int) -> None:
@@ -216,13 +232,15 @@ class ContractionLoop:
 
     def _block(self, block: Block, final: bool) -> None:
         columns = self.weights.column_tiles(block)
-        rows = sum(p.rows for p in self.activations.pieces(block, self.slabs[0], 1))
+        pieces = self.activations.pieces(Visit(block, self.slabs[0]), 1)
+        rows = sum(piece.rows for piece in pieces)
         base = self.context.accumulators.allocate(rows * len(columns), self.location)
         for slab in self.slabs:
             if slab is self.slabs[-1]:
                 self.sink.open(block)
-            addresses = [r.acquire(block, slab) for r in self.residents]
-            _SlabWork(self, block, slab, base, rows, *addresses).emit(
+            at = Visit(block, slab)
+            addresses = [residents.acquire(at) for residents in self.residents]
+            _SlabWork(self, at, base, rows, *addresses).emit(
                 FINAL_PIECES if final and slab is self.slabs[-1] else 1)
             for residents, address in zip(self.residents, addresses, strict=True):
                 residents.release(address)
@@ -233,20 +251,19 @@ class ContractionLoop:
 class _SlabWork:
     """The weight tiles of one slab of one block."""
 
-    def __init__(self, loop: ContractionLoop, block: Block, slab: Slab, base: int, rows: int,
-                 activations: int, weights: int) -> None:
-        self.loop, self.block, self.slab = loop, block, slab
-        self.base, self.rows = base, rows
+    def __init__(self, loop: ContractionLoop, at: Visit, base: int, rows: int, activations: int,
+                 weights: int) -> None:
+        self.loop, self.at, self.base, self.rows = loop, at, base, rows
         self.activations, self.weights = activations, weights
-        self.columns = loop.weights.column_tiles(block)
+        self.columns = loop.weights.column_tiles(at.block)
 
     def emit(self, final_pieces: int) -> None:
         """Few rows: consecutive matmuls go to different columns, so that none waits for sums
         still in flight. Many rows: column after column, so that stores begin early."""
         config = self.loop.context.config
-        pieces = self.loop.activations.pieces(self.block, self.slab, 1)
+        pieces = self.loop.activations.pieces(self.at, 1)
         if min(p.rows for p in pieces) < timing.array_latency(config) and len(self.columns) > 1:
-            for tile in self.slab.tiles:
+            for tile in self.at.slab.tiles:
                 for column in range(len(self.columns)):
                     self._multiply(tile, column, pieces)
             self._finish(range(len(self.columns)), pieces)
@@ -255,21 +272,21 @@ class _SlabWork:
             last = column == len(self.columns) - 1
             parts = pieces
             if last and final_pieces > 1:
-                parts = self.loop.activations.pieces(self.block, self.slab, final_pieces)
+                parts = self.loop.activations.pieces(self.at, final_pieces)
             self._column(column, parts, split=last and final_pieces > 1)
 
     def _column(self, column: int, pieces: Sequence[Piece], split: bool) -> None:
         for group in [[p] for p in pieces] if split else [pieces]:
-            for tile in self.slab.tiles:
+            for tile in self.at.slab.tiles:
                 self._multiply(tile, column, group)
             self._finish([column], group)
 
     def _finish(self, columns: Sequence[int], pieces: Sequence[Piece]) -> None:
-        if not self.slab.closes:
+        if not self.at.slab.closes:
             return
         for piece in pieces:
             tiles = [(*self.columns[c], self._row(c, piece)) for c in columns]
-            self.loop.sink.finish(self.block, self.slab, tiles, piece)
+            self.loop.sink.finish(self.at, tiles, piece)
 
     def _row(self, column: int, piece: Piece) -> int:
         return self.base + column * self.rows + piece.first
@@ -278,11 +295,11 @@ class _SlabWork:
         """One weight tile, and rows of activations through it."""
         loop, context = self.loop, self.loop.context
         first, width = self.columns[column]
-        offset, stride, transposed = loop.weights.tile(self.block, self.slab, tile, first)
+        offset, stride, transposed = loop.weights.tile(self.at, tile, first)
         context.load_weights(self.weights + offset, tile.size, width, stride, loop.location,
                              integer=loop.integer, transposed=transposed)
-        activations = self.activations + loop.activations.k_offset(self.slab, tile)
-        accumulate = not (self.slab.opens and tile is self.slab.tiles[0])
+        activations = self.activations + loop.activations.k_offset(self.at, tile)
+        accumulate = not (self.at.slab.opens and tile is self.at.slab.tiles[0])
         for number, piece in enumerate(pieces):
             context.multiply(activations + piece.offset, self._row(column, piece), tile.size,
                              _levels(piece), loop.location, integer=loop.integer,

@@ -12,7 +12,16 @@ from math import prod
 from compiler.codegen.commands import Body, Stream
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_axes import Axis, Box, is_contiguous, local_steps
-from compiler.codegen.contraction_loop import Activations, Block, KTile, Piece, Slab, Weights
+from compiler.codegen.contraction_loop import (
+    Activations,
+    Block,
+    KTile,
+    Piece,
+    Slab,
+    Source,
+    Visit,
+    Weights,
+)
 from compiler.codegen.footprint import transfers
 from compiler.errors import Location
 from hw.isa.dtypes import DType
@@ -55,7 +64,7 @@ class Tiling:
 
     Attributes:
         rows, columns, k: boxes of the flattened indices.
-        parts: for each term of the product (part of activations, part of weights).
+        terms: of the product: (part of activations, part of weights).
         resident: whether activations, weights stay in reserved places: `whole`, all of them;
             `strip`, those of one row or column range; or `none`.
     """
@@ -63,11 +72,11 @@ class Tiling:
     rows: tuple[Box, ...]
     columns: tuple[Box, ...]
     k: tuple[Box, ...]
-    parts: tuple[tuple[int, int], ...]
+    terms: tuple[tuple[int, int], ...]
     resident: tuple[str, str]
 
 
-class _DotSource:
+class _DotSource(Source):
     """What activations and weights of a dot product have in common."""
 
     def __init__(self, context: Context, operand: Operand, tiling: Tiling,
@@ -85,31 +94,30 @@ class _DotSource:
         return block.rows if self.operand.index == 0 else block.columns
 
     def _part(self, slab: Slab) -> int:
-        return self.tiling.parts[slab.term][self.operand.index]
+        return self.tiling.terms[slab.term][self.operand.index]
 
-    def key(self, block: Block, slab: Slab) -> Hashable:
-        return block.batch, self._free(block), self._part(slab), slab.box
+    def key(self, at: Visit) -> Hashable:
+        return at.block.batch, self._free(at.block), self._part(at.slab), at.slab.box
 
-    def slot(self, block: Block, slab: Slab) -> int:
-        number = self._part(slab) * len(self.tiling.k) + slab.box
+    def slot(self, at: Visit) -> int:
+        number = self._part(at.slab) * len(self.tiling.k) + at.slab.box
         if self.tiling.resident[self.operand.index] == "whole":
-            number += self._free(block) * len(self.tiling.k) * len(self.operand.places)
+            number += self._free(at.block) * len(self.tiling.k) * len(self.operand.places)
         return number
 
-    def size(self, block: Block, slab: Slab) -> int:
-        return self._bytes(self.frees[self._free(block)], self.tiling.k[slab.box])
+    def size(self, at: Visit) -> int:
+        return self._bytes(self.frees[self._free(at.block)], self.tiling.k[at.slab.box])
 
     def _bytes(self, free: Box, k: Box) -> int:
         return free.count * k.count * self.operand.local_type.size
 
-    def _fetch(self, block: Block, slab: Slab, address: int, free_stride: int,
-               k_stride: int) -> None:
+    def _fetch(self, at: Visit, address: int, free_stride: int, k_stride: int) -> None:
         """Loads a piece with the given local strides, in bytes."""
         o = self.operand
-        free, k = self.frees[self._free(block)], self.tiling.k[slab.box]
+        free, k = self.frees[self._free(at.block)], self.tiling.k[at.slab.box]
         size = o.dram_type.size
-        window, offset = o.places[self._part(slab)]
-        offset += (o.batch[block.batch] + free.offsets[0] + k.offsets[o.index]) * size
+        window, offset = o.places[self._part(at.slab)]
+        offset += (o.batch[at.block.batch] + free.offsets[0] + k.offsets[o.index]) * size
         steps = [*local_steps(free, 0, size, free_stride), *local_steps(k, o.index, size, k_stride)]
         for transfer in transfers(window, offset, address, steps, o.dram_type, o.local_type):
             self.context.load(transfer, self.location)
@@ -131,37 +139,38 @@ class DotActivations(_DotSource, Activations):
         lanes = self.context.config.lanes if self._staged else 1
         return round_up(free.count, lanes) * self._pitch(k)
 
-    def load(self, block: Block, slab: Slab, address: int) -> None:
-        k, rows = self.tiling.k[slab.box], self.frees[block.rows]
+    def load(self, at: Visit, address: int) -> None:
+        k, rows = self.tiling.k[at.slab.box], self.frees[at.block.rows]
         size, pitch = self.operand.local_type.size, self._pitch(k)
         if not self._staged:
-            self._fetch(block, slab, address, pitch, size)
+            self._fetch(at, address, pitch, size)
             return
         width = round_up(rows.count, self.context.config.lanes) * size
         with self.context.buffer(pitch // size * width, self.location) as staging:
-            self._fetch(block, slab, staging, size, width)
+            self._fetch(at, staging, size, width)
             transpose(self.context, self.operand.local_type, staging, address,
                       width // size, pitch // size, self.location)
 
-    def pieces(self, block: Block, slab: Slab, count: int) -> Sequence[Piece]:
-        pitch, total = self._pitch(self.tiling.k[slab.box]), self.frees[block.rows].count
-        step = -(-total // count)
-        return [Piece(first, min(step, total - first), first * pitch,
-                      ((min(step, total - first), pitch),)) for first in range(0, total, step)]
+    def pieces(self, at: Visit, count: int) -> Sequence[Piece]:
+        pitch, box = self._pitch(self.tiling.k[at.slab.box]), self.frees[at.block.rows]
+        unit = prod(axis.size for axis in box.axes[1:])
+        step = -(-box.axes[0].size // count) * unit
+        return [Piece(first, rows, first * pitch, ((rows, pitch),))
+                for first, rows in cut(box.count, step)]
 
-    def k_offset(self, slab: Slab, tile: KTile) -> int:
+    def k_offset(self, at: Visit, tile: KTile) -> int:  # noqa: ARG002 - k is dense in a slab
         return tile.start * self.operand.local_type.size
 
 
 class DotWeights(_DotSource, Weights):
     """[k][columns] in the scratchpad, or [columns][k] when DRAM has k contiguous."""
 
-    def load(self, block: Block, slab: Slab, address: int) -> None:
+    def load(self, at: Visit, address: int) -> None:
         size = self.operand.local_type.size
         if self._transposed:
-            self._fetch(block, slab, address, self.tiling.k[slab.box].count * size, size)
+            self._fetch(at, address, self.tiling.k[at.slab.box].count * size, size)
         else:
-            self._fetch(block, slab, address, size, self.frees[block.columns].count * size)
+            self._fetch(at, address, size, self.frees[at.block.columns].count * size)
 
     @property
     def _transposed(self) -> bool:
@@ -170,12 +179,12 @@ class DotWeights(_DotSource, Weights):
     def column_tiles(self, block: Block) -> Sequence[tuple[int, int]]:
         return cut(self.frees[block.columns].count, self.context.config.array_cols)
 
-    def tile(self, block: Block, slab: Slab, tile: KTile, column: int) -> tuple[int, int, bool]:
+    def tile(self, at: Visit, tile: KTile, column: int) -> tuple[int, int, bool]:
         size = self.operand.local_type.size
         if self._transposed:
-            pitch = self.tiling.k[slab.box].count * size
+            pitch = self.tiling.k[at.slab.box].count * size
             return column * pitch + tile.start * size, pitch, True
-        pitch = self.frees[block.columns].count * size
+        pitch = self.frees[at.block.columns].count * size
         return tile.start * pitch + column * size, pitch, False
 
 

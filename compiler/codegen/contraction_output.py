@@ -6,15 +6,15 @@ input stream, other operands of the computation (bias, residual, ...) as further
 writes a dense tile from which the result is stored.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-from compiler.codegen.commands import Stream
 from compiler.codegen.context import Context, Place
 from compiler.codegen.contraction_axes import Box
-from compiler.codegen.contraction_loop import Block, Piece, Sink, Slab
+from compiler.codegen.contraction_loop import Block, Piece, Sink, Visit
 from compiler.codegen.elementwise import WORD, KernelTables
 from compiler.codegen.footprint import Step, transfers
 from compiler.codegen.graph import Graph
@@ -82,25 +82,48 @@ def gather_sums(context: Context, tiles: Sequence[tuple[int, int, int]], dtype: 
     return found
 
 
-class StoreSums(Sink):
+class Output(Sink):
+    """Takes sums to DRAM, wherever they are in local memory."""
+
+    def __init__(self, context: Context, grid: Grid, sums: DType, location: Location) -> None:
+        self.context, self.grid, self.sums, self.location = context, grid, sums, location
+
+    def finish(self, at: Visit, tiles: Sequence[tuple[int, int, int]], piece: Piece) -> None:
+        for sums in gather_sums(self.context, tiles, self.sums):
+            self.take(at.block, sums, piece)
+
+    @abstractmethod
+    def take(self, block: Block, sums: Sums, piece: Piece) -> None:
+        """Stores what becomes of the sums."""
+
+
+class StoreSums(Output):
     """f32 sums to f32 or bf16, s32 sums to s32, by the store DMA alone."""
 
-    def __init__(self, context: Context, grid: Grid, place: Place, location: Location) -> None:
-        self.context, self.grid, self.place, self.location = context, grid, place, location
+    def __init__(self, context: Context, grid: Grid, place: Place, sums: DType,
+                 location: Location) -> None:
+        super().__init__(context, grid, sums, location)
+        self.place = place
 
-    def finish(self, block: Block, slab: Slab, tiles: Sequence[tuple[int, int, int]],
-               piece: Piece) -> None:
+    def open(self, block: Block) -> None:
+        """Needs nothing."""
+
+    def close(self) -> None:
+        """Holds nothing."""
+
+    def end(self) -> None:
+        """Holds nothing."""
+
+    def take(self, block: Block, sums: Sums, piece: Piece) -> None:
         dtype = self.place.tensor.element.memory
-        local_type = DType.S32 if dtype is DType.S32 else DType.F32
-        for sums in gather_sums(self.context, tiles, local_type):
-            first, width, count = sums.columns
-            steps = [Step(width, dtype.size, WORD),
-                     Step(piece.rows, self.grid.shape[2] * dtype.size, sums.row_pitch),
-                     Step(count, width * dtype.size, sums.tile_pitch)]
-            offset = self.place.offset + self.grid.offset(block, piece.first, first) * dtype.size
-            for transfer in transfers(self.place.window, offset, sums.address, steps, dtype,
-                                      local_type):
-                self.context.store(transfer, self.location)
+        first, width, count = sums.columns
+        steps = [Step(width, dtype.size, WORD),
+                 Step(piece.rows, self.grid.shape[2] * dtype.size, sums.row_pitch),
+                 Step(count, width * dtype.size, sums.tile_pitch)]
+        offset = self.place.offset + self.grid.offset(block, piece.first, first) * dtype.size
+        for transfer in transfers(self.place.window, offset, sums.address, steps, dtype,
+                                  sums.dtype):
+            self.context.store(transfer, self.location)
 
 
 @dataclass(frozen=True)
@@ -110,14 +133,12 @@ class Epilogue:
     Attributes:
         operands: what the graph's inputs read, views of the result's shape; None for the sums.
         outputs: nodes of the graph; output i goes to results[i].
-        sums: element type of the sums.
     """
 
     graph: Graph
     operands: tuple[Operand | None, ...]
     outputs: tuple[int, ...]
     results: tuple[Place, ...]
-    sums: DType
 
 
 @dataclass(frozen=True)
@@ -129,13 +150,13 @@ class _Port:
     dtype: DType
 
 
-class ComputeResult(Sink):
+class ComputeResult(Output):
     """Vector kernels on finished sums."""
 
-    def __init__(self, context: Context, grid: Grid, epilogue: Epilogue, location: Location
-                 ) -> None:
-        self.context, self.grid, self.epilogue = context, grid, epilogue
-        self.location = location
+    def __init__(self, context: Context, grid: Grid, epilogue: Epilogue, sums: DType,
+                 location: Location) -> None:
+        super().__init__(context, grid, sums, location)
+        self.epilogue = epilogue
         self.kernels = partition(epilogue.graph, epilogue.outputs)
         self.temporaries = -min((0, *(n for k in self.kernels for n in k.outputs)))
         self.tables = KernelTables(context, self.kernels, location)
@@ -165,16 +186,10 @@ class ComputeResult(Sink):
     def end(self) -> None:
         self.tables.close()
 
-    def finish(self, block: Block, slab: Slab, tiles: Sequence[tuple[int, int, int]],
-               piece: Piece) -> None:
-        for sums in gather_sums(self.context, tiles, self.epilogue.sums):
-            self.compute(block, sums, piece)
-
-    def compute(self, block: Block, sums: Sums, piece: Piece) -> None:
-        """The results of finished sums, stored."""
-        scratchpad, location = self.context.scratchpad, self.location
+    def take(self, block: Block, sums: Sums, piece: Piece) -> None:
+        scratchpad = self.context.scratchpad
         _, width, count = sums.columns
-        outer, *inner = (axis.size for axis in self.grid.rows[block.rows].axes)
+        inner = [axis.size for axis in self.grid.rows[block.rows].axes[1:]]
         unit = prod(inner)
         extents = (count, piece.rows // unit, *inner, width)
         results = [self._dense(p.tensor.element.memory, extents) for p in self.epilogue.results]
@@ -215,20 +230,19 @@ class ComputeResult(Sink):
         """A kernel over all of a piece; one for each outer position when it is too deep."""
         lanes = self.context.config.lanes
         kept = [d for d, extent in enumerate(extents[:-1]) if extent > 1]
-        loops, dims = kept[: len(kept) - LEVELS + 1], kept[max(len(kept) - LEVELS + 1, 0):]
-        if len(kept) < LEVELS:
-            loops = []
+        deep = max(len(kept) - LEVELS + 1, 0)
+        loops, dims = kept[:deep], kept[deep:]
         sizes = [extents[d] for d in (*dims, -1)]
         groups = prod(sizes[:-1]) * -(-sizes[-1] // lanes)
         for position in product(*(range(extents[d]) for d in loops)):
-            def stream(port: _Port) -> Stream:
-                offset = sum(i * port.strides[d] for i, d in zip(position, loops, strict=True))
-                strides = [port.strides[d] for d in (*dims, -1)]
-                return box_stream(port.address + offset, strides, sizes, port.dtype, lanes)
+            streams = [box_stream(
+                p.address + sum(i * p.strides[d] for i, d in zip(position, loops, strict=True)),
+                [p.strides[d] for d in (*dims, -1)], sizes, p.dtype, lanes)
+                for p in (*inputs, *outputs)]
             self.context.kernel(
                 groups, kernel.body,
-                self.tables.streams(kernel) | {i: stream(p) for i, p in enumerate(inputs)},
-                {i: stream(p) for i, p in enumerate(outputs)}, self.location)
+                self.tables.streams(kernel) | dict(enumerate(streams[: len(inputs)])),
+                dict(enumerate(streams[len(inputs):])), self.location)
 
     def _store(self, block: Block, piece: Piece, sums: Sums, place: Place, address: int) -> None:
         first, width, count = sums.columns

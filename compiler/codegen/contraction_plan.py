@@ -25,7 +25,8 @@ class Shape:
     Attributes:
         terms: pairs of operand parts; `parts`: parts of each operand.
         dram_bytes, local_bytes: of an element of activations, weights.
-        result_bytes: of a result element in DRAM.
+        result_bytes: of a result element in DRAM; `epilogue_bytes`: scratchpad it needs.
+        longest: the longest slab, None for any.
         k_contiguous: whether activations, weights have their k contiguous in DRAM.
     """
 
@@ -39,6 +40,8 @@ class Shape:
     k_contiguous: tuple[bool, bool]
     terms: int = 1
     parts: tuple[int, int] = (1, 1)
+    epilogue_bytes: int = 0
+    longest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ def _candidates(config: AcceleratorConfig, shape: Shape) -> Iterator[Plan]:
     for rows, tiles, depth in product(
             _sizes(shape.rows, config.array_cols), _sizes(shape.columns, config.array_cols),
             _sizes(shape.k, config.array_rows)):
+        if shape.longest is not None and depth > shape.longest:
+            continue
         columns = -(-tiles // config.array_cols)
         blocks = _parts(shape.rows, rows) * _parts(shape.columns, tiles) * shape.batch
         halves = 1 if blocks == 1 else 2
@@ -104,8 +109,8 @@ def _parts(total: int, size: int) -> int:
 
 
 def _bytes(shape: Shape, plan: Plan) -> int:
-    """Scratchpad for the operands."""
-    total = 0
+    """Scratchpad for operands and results."""
+    total = plan.rows * plan.columns * shape.epilogue_bytes
     for operand, extent, whole in ((0, plan.rows, shape.rows), (1, plan.columns, shape.columns)):
         size = shape.local_bytes
         resident = plan.resident[operand]
@@ -114,6 +119,8 @@ def _bytes(shape: Shape, plan: Plan) -> int:
         else:
             reach = whole if resident == "whole" else extent
             total += reach * (shape.k + plan.depth) * size * shape.parts[operand]
+        if operand == 0 and not shape.k_contiguous[0]:
+            total += STREAMED_PIECES * extent * plan.depth * size
     return total
 
 
@@ -178,12 +185,23 @@ def _depths(shape: Shape, plan: Plan) -> list[int]:
 
 
 def _drain(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
-    """From the last sum to the end of its store."""
-    few = plan.rows < timing.array_latency(config)
-    rows = plan.rows if few else -(-plan.rows // FINAL_PIECES)
-    columns = plan.columns if few else min(plan.columns, config.array_cols)
-    return (timing.array_latency(config) + timing.dma_latency(config)
-            + timing.dma_cycles(config, rows, columns * shape.result_bytes))
+    """From the last sum to the end of the last store.
+
+    With many rows the last slab finishes one column tile after the other, each of which can be
+    stored meanwhile, and the last one in pieces.
+    """
+    latency = timing.array_latency(config) + timing.dma_latency(config)
+    width = min(plan.columns, config.array_cols)
+    if plan.rows < timing.array_latency(config):
+        return latency + timing.dma_cycles(config, plan.rows, plan.columns * shape.result_bytes)
+    tiles = _parts(plan.columns, config.array_cols)
+    store = timing.dma_cycles(config, plan.rows, width * shape.result_bytes)
+    finish = _parts(_depths(shape, plan)[-1], config.array_rows) * timing.matmul_cycles(
+        config, plan.rows)
+    behind = max(tiles * store - (tiles - 1) * finish - finish * (FINAL_PIECES - 1) // FINAL_PIECES,
+                 0)
+    piece = timing.dma_cycles(config, _parts(plan.rows, FINAL_PIECES), width * shape.result_bytes)
+    return latency + max(behind, piece)
 
 
 def _load_cycles(config: AcceleratorConfig, shape: Shape, plan: Plan, operand: int) -> int:

@@ -7,7 +7,8 @@ nearest to what is left. Products of parts are summed smallest first, each over 
     HIGH      mid*hi, hi*mid, hi*hi
     HIGHEST   lo*hi, mid*mid, hi*lo, mid*hi, hi*mid, hi*hi        (lhs part * rhs part)
 
-f16 operands, which bf16 cannot hold, always have two parts.
+f16 operands, which bf16 cannot hold, always have two parts. With more than one part an infinite
+operand gives NaN: it has no finite rest.
 
 Integers. s8 is used as it is; wider types and u8 are split into signed digits to the base 256,
 x = d0 + 256*d1 + ...; products of digits i and j belong to 256**(i+j). Sums of equal weight are
@@ -23,17 +24,20 @@ from numpy.typing import NDArray
 
 from compiler.codegen import elementwise
 from compiler.codegen.context import Context, Place
+from compiler.codegen.copies import copy
 from compiler.codegen.elementwise import Nest, Target
 from compiler.codegen.graph import Graph
 from compiler.codegen.loop_graph import operand_of
-from compiler.errors import CompileError, Location
+from compiler.codegen.operands import Operand
+from compiler.errors import Location
 from compiler.ir.loops import Load
 from compiler.ir.ops import HloOp
-from compiler.ir.types import ElementType, Kind, Tensor
+from compiler.ir.types import ElementType, Tensor
 from compiler.ops.builder import Builder, V
 from compiler.ops.interpret import BitInterpreter, from_lanes, to_lanes
 from compiler.ops.views import View
 from hw.isa.numerics import Bits
+from hw.isa.program import CONSTANT_WINDOW, WORKSPACE_WINDOW
 
 EXACT_RUN = 1024
 """Products of s8 digits are at most 2**14: so many of them have an exact f32 sum."""
@@ -63,6 +67,11 @@ class Scheme:
     local: ElementType
     run: int | None = None
 
+    @property
+    def is_folded(self) -> bool:
+        """Whether totals are made of several sums, or sums are not of the result's type."""
+        return len(self.groups) > 1 or self.run is not None
+
 
 def scheme(lhs: ElementType, rhs: ElementType, precision: Sequence[str], int8: bool) -> Scheme:
     """The scheme for two element types.
@@ -87,10 +96,10 @@ def scheme(lhs: ElementType, rhs: ElementType, precision: Sequence[str], int8: b
 
 
 def _digits(element: ElementType) -> int:
-    if element.kind is Kind.SIGNED:
+    if element is ElementType.I8 or element.bits == 32:
         return element.bits // BASE_BITS
-    # An unsigned byte needs a carry digit; at 32 bits it would be worth 2**32.
-    return min(element.bits // BASE_BITS + 1, 32 // BASE_BITS)
+    # Signed digits of other types may carry; at 32 bits the carry would be worth 2**32.
+    return element.bits // BASE_BITS + 1
 
 
 def split(b: Builder[V], x: V, element: ElementType, parts: int) -> list[V]:
@@ -99,19 +108,17 @@ def split(b: Builder[V], x: V, element: ElementType, parts: int) -> list[V]:
         return _float_parts(b, x, parts)
     digits, shift = [], b.const(32 - BASE_BITS)
     for number in range(parts):
-        digit = b.sra(b.shl(x, shift), shift)
+        digit = b.sar(b.shl(x, shift), shift)
         digits.append(digit)
         if number + 1 < parts:
-            x = b.sra(b.isub(x, digit), b.const(BASE_BITS))
+            x = b.sar(b.isub(x, digit), b.const(BASE_BITS))
     return digits
 
 
 def _float_parts(b: Builder[V], x: V, parts: int) -> list[V]:
     found = [b.rbf(x)]
-    # Infinities and NaN have no rest: infinity less itself would be NaN.
-    finite = b.feq(b.fsub(found[0], found[0]), b.const(0.0))
     for _ in range(parts - 1):
-        x = b.sel(finite, b.fsub(x, found[-1]), b.const(0.0))
+        x = b.fsub(x, found[-1])
         found.append(b.rbf(x))
     return found
 
@@ -144,7 +151,7 @@ def prepare(context: Context, load: Load, parts: int, local: ElementType, order:
             the layout is free to choose.
     """
     constant = _constant(load)
-    if constant is not None and load.element is not local:
+    if constant is not None:
         return _prepare_constant(context, constant, load, parts, local, order)
     as_is = load.element is local or (load.element, local) == (ElementType.F32, ElementType.BF16)
     if parts == 1 and as_is:
@@ -161,8 +168,30 @@ def prepare(context: Context, load: Load, parts: int, local: ElementType, order:
     return Prepared(places, View.whole(tensor), temporary=True)
 
 
+def arranged(context: Context, operand: Prepared, order: Sequence[int], location: Location
+             ) -> Prepared:
+    """The operand with the last dimension of `order` innermost, copied if it is not."""
+    if operand.view.strides[order[-1]] == 1 or operand.view.shape[order[-1]] == 1:
+        return operand
+    shape = operand.view.shape
+    tensor = Tensor(tuple(shape[d] for d in order), operand.places[0].tensor.element)
+    walk = View(tensor.shape, tuple(operand.view.strides[d] for d in order), operand.view.offset)
+    places = tuple(_workspace(context, tensor) for _ in operand.places)
+    for place, target in zip(operand.places, places, strict=True):
+        copy(context, Operand(place, walk), target, location)
+    operand.free(context)
+    return Prepared(places, _permuted(tensor, order), temporary=True)
+
+
+def _permuted(tensor: Tensor, order: Sequence[int]) -> View:
+    """A tensor whose dimensions are `order` of another's, as that other one."""
+    shape, strides = [0] * len(order), [0] * len(order)
+    for d, extent, stride in zip(order, tensor.shape, tensor.strides, strict=True):
+        shape[d], strides[d] = extent, stride
+    return View(tuple(shape), tuple(strides))
+
+
 def _workspace(context: Context, tensor: Tensor) -> Place:
-    from hw.isa.program import WORKSPACE_WINDOW
     return Place(WORKSPACE_WINDOW, context.workspace.allocate(tensor.bytes), tensor)
 
 
@@ -177,7 +206,6 @@ def _constant(load: Load) -> NDArray[np.generic] | None:
 def _prepare_constant(context: Context, values: NDArray[np.generic], load: Load, parts: int,
                       local: ElementType, order: Sequence[int]) -> Prepared:
     """Split and laid out by the compiler."""
-    from hw.isa.program import CONSTANT_WINDOW
     view = load.view
     ordered = View(tuple(view.shape[d] for d in order), tuple(view.strides[d] for d in order),
                    view.offset)
@@ -190,10 +218,7 @@ def _prepare_constant(context: Context, values: NDArray[np.generic], load: Load,
     places = tuple(
         Place(CONSTANT_WINDOW, context.constants.add(from_lanes(part, local).tobytes()), tensor)
         for part in _constant_parts(lanes, load.element, parts, local))
-    strides = [0] * len(order)
-    for d, stride in zip(order, tensor.strides, strict=True):
-        strides[d] = stride
-    return Prepared(places, View(view.shape, tuple(strides)))
+    return Prepared(places, _permuted(tensor, order))
 
 
 def _constant_parts(lanes: Bits, element: ElementType, parts: int, local: ElementType

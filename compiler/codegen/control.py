@@ -5,19 +5,18 @@ there when the value it replaces is no longer needed by then, and copied at the 
 otherwise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from xdsl.ir import Block, BlockArgument, Region, SSAValue
+from xdsl.ir import Block, Region, SSAValue
 
 from compiler.codegen.context import Context, Place
 from compiler.codegen.footprint import transfers
 from compiler.codegen.tile import CaseOp, WhileOp
 from compiler.errors import Location
 from compiler.ir.ops import HloOp
-from compiler.ir.types import Tensor, tensor_of
+from compiler.ir.types import tensor_of
 
 if TYPE_CHECKING:
     from compiler.codegen.lower import Lowering
@@ -42,10 +41,10 @@ def lower_while(lowering: "Lowering", op: HloOp, places: Sequence[Place]) -> Non
             terminator = condition.last_op
             assert terminator is not None
             (value,) = terminator.operands
-            place = lowering.allocate(tensor_of(value))
+            place = context.reserve(tensor_of(value))
             lowering.block(condition, [(value, place)])
             _load_scalar(context, place, predicate, op.source)
-            lowering.free(place)
+            context.release(place)
         with _region(context) as repeated:
             _lower_body(lowering, body, places)
     context.block.add_op(WhileOp(predicate, tested, repeated))
@@ -53,7 +52,7 @@ def lower_while(lowering: "Lowering", op: HloOp, places: Sequence[Place]) -> Non
 
 def _lower_body(lowering: "Lowering", body: Block, places: Sequence[Place]) -> None:
     """A round of a loop; its results replace the carried values."""
-    terminator = body.last_op
+    context, terminator = lowering.context, body.last_op
     assert terminator is not None
     direct: list[tuple[SSAValue, Place]] = []
     staged: list[tuple[SSAValue, Place, Place]] = []
@@ -63,12 +62,12 @@ def _lower_body(lowering: "Lowering", body: Block, places: Sequence[Place]) -> N
         if lowering.is_free_before(argument, value) and all(value is not v for v, _ in direct):
             direct.append((value, place))
         else:
-            staged.append((value, lowering.allocate(place.tensor), place))
+            staged.append((value, context.reserve(place.tensor), place))
     lowering.block(body, [*direct, *((value, stage) for value, stage, _ in staged)])
     for _, stage, place in staged:
         lowering.move(stage, place, terminator.source if isinstance(terminator, HloOp)
                       else Location())
-        lowering.free(stage)
+        context.release(stage)
 
 
 def lower_case(lowering: "Lowering", op: HloOp, places: Sequence[Place]) -> None:

@@ -8,7 +8,7 @@ from compiler.codegen.body import GATHER_STREAM
 from compiler.codegen.commands import Stream
 from compiler.codegen.context import Context, Place
 from compiler.codegen.footprint import Step, footprint, transfers
-from compiler.codegen.graph import Graph
+from compiler.codegen.graph import Graph, inputs
 from compiler.codegen.nests import merge_dimensions, tiles
 from compiler.codegen.operands import Loader, Operand, Resident, box_stream
 from compiler.codegen.partition import Kernel, partition
@@ -47,7 +47,7 @@ class Nest:
     """An elementwise computation over a space of indices.
 
     Attributes:
-        operands: their views have the nest's shape.
+        operands: views of those that outputs need have the nest's shape.
         outputs: nodes of the graph; its inputs are numbers of operands.
         results: one for each output, of the nest's shape.
     """
@@ -81,14 +81,18 @@ def generate(context: Context, nest: Nest) -> None:
 
 def _merged(nest: Nest) -> Nest:
     """The nest with as few dimensions as its operands allow, at least one."""
-    views = [item.view for item in (*nest.operands, *nest.results)]
+    used = set(inputs(nest.graph, nest.outputs))
+    views = [o.view for n, o in enumerate(nest.operands) if n in used]
+    views += [result.view for result in nest.results]
     groups = merge_dimensions(nest.shape, [view.strides for view in views])
     shape = tuple(prod(nest.shape[d] for d in group) for group in groups) or (1,)
 
     def merged(view: View) -> View:
         return View(shape, tuple(view.strides[g[-1]] for g in groups) or (0,), view.offset)
 
-    operands = tuple(Operand(o.place, merged(o.view)) for o in nest.operands)
+    nothing = View(shape, (0,) * len(shape))
+    operands = tuple(Operand(o.place, merged(o.view) if n in used else nothing)
+                     for n, o in enumerate(nest.operands))
     results = tuple(Target(r.place, merged(r.view)) for r in nest.results)
     return Nest(shape, operands, nest.graph, nest.outputs, results, nest.location)
 

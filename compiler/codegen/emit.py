@@ -9,6 +9,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
 
+from xdsl.ir import Block
+
 from compiler.codegen.commands import Command, signed
 from compiler.codegen.dependences import dependences
 from compiler.codegen.schedule import schedule
@@ -21,7 +23,6 @@ from hw.isa.host import Engine
 from hw.isa.params import PARAMETER_COUNT
 from hw.isa.scalar import Halt, LoadScalar
 from hw.isa.sync import Drain, Post, Set, Wait
-from xdsl.ir import Block
 
 ALL_ENGINES = sum(1 << engine for engine in Engine if engine is not Engine.SEQUENCER)
 SCRATCH_REGISTER, COMPARE_REGISTER = 1, 2
@@ -70,7 +71,8 @@ class _Registers:
 class Emitter:
     """Appends instructions; knows what parameters and registers hold at this point."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue_depth: int) -> None:
+        self.queue_depth = queue_depth
         self.words: list[int] = []
         self.sources: list[Location | None] = []
         self.parameters = {engine: [0] * count for engine, count in PARAMETER_COUNT.items()}
@@ -101,7 +103,8 @@ class Emitter:
 
     def _commands(self, commands: list[Command]) -> None:
         waits_for = dependences(commands)
-        for step in synchronise(commands, waits_for, schedule(commands, waits_for)):
+        order = schedule(commands, waits_for, self.queue_depth)
+        for step in synchronise(commands, waits_for, order):
             self._step(step)
 
     def _step(self, step: Step) -> None:

@@ -1,11 +1,10 @@
 """Kernel bodies of reductions."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from compiler.codegen.body import OUTPUT, Assembler
 from compiler.codegen.commands import Body
-from compiler.codegen.graph import INPUT, Graph, fuse_products
+from compiler.codegen.graph import INPUT, Graph, fuse_products, inputs
 from compiler.codegen.operands import Operand
 from compiler.ir.types import ElementType, Tensor
 from compiler.ops.elementwise import Elementwise, expand
@@ -93,6 +92,10 @@ class FoldBodies:
     def reads_plainly(self) -> bool:
         """Whether what is combined is an operand as it is, so that its fill can be chosen."""
         return self.graph.nodes[self.node].kind == INPUT
+
+    def inputs(self) -> list[int]:
+        """Numbers of the operands that are read."""
+        return inputs(self.graph, [self.node])
 
     def body(self, rounds: Rounds) -> AssembledFold:
         """Raises DoesNotFitError when one kernel is not enough."""

@@ -139,6 +139,12 @@ def count_uses(graph: Graph, outputs: Iterable[int]) -> dict[int, int]:
     return uses
 
 
+def inputs(graph: Graph, outputs: Iterable[int]) -> list[int]:
+    """Numbers of the inputs that outputs depend on, ascending."""
+    needed = count_uses(graph, outputs)
+    return sorted({graph.nodes[p].value for p in needed if graph.nodes[p].kind == INPUT})
+
+
 def _fused(graph: Graph, node: Node, uses: dict[int, int]) -> tuple[int, int] | None:
     """A sum's product that nothing else uses, and its other operand."""
     if node.kind != "fadd" or node.swizzle:

@@ -1,16 +1,18 @@
 """Code for one group: what kind it is decides the generator."""
 
-from collections.abc import Callable
 
-from compiler.codegen import elementwise
+from compiler.codegen import (
+    elementwise,
+    pooling,  # noqa: F401  registers its template
+)
 from compiler.codegen.context import Context
+from compiler.codegen.contraction import generate_contraction
 from compiler.codegen.copies import copy
 from compiler.codegen.elementwise import Nest, Target
 from compiler.codegen.loop_graph import build, operand_of
 from compiler.codegen.movement import generate_movement
-from compiler.codegen.operands import Operand
 from compiler.codegen.reduction import reduce_loop
-from compiler.ir.loops import Contraction, Load, Loop, Movement, analyse
+from compiler.ir.loops import Load, Loop, Movement, analyse
 from compiler.ir.ops import HloOp
 
 

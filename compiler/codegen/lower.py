@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Block, BlockArgument, Operation, Region, SSAValue
+from xdsl.ir import Block, Operation, OpResult, Region, SSAValue
 
 from compiler.codegen.context import Context, Place
 from compiler.codegen.control import lower_case, lower_while
@@ -23,7 +23,7 @@ from compiler.ir.ops import HloOp
 from compiler.ir.types import Tensor, tensor_of
 from compiler.ops.views import View
 from hw.config import AcceleratorConfig
-from hw.isa.program import CONSTANT_WINDOW, INPUT_WINDOW, OUTPUT_WINDOW, WORKSPACE_WINDOW
+from hw.isa.program import CONSTANT_WINDOW, INPUT_WINDOW, OUTPUT_WINDOW
 
 ALIGNMENT = 64
 """Of tensors in the input and output windows, in bytes."""
@@ -103,7 +103,7 @@ class Lowering:
         if op.kind == "constant":
             self._constant(op)
             return
-        places = [preferred.get(r) or self.allocate(tensor_of(r)) for r in op.results]
+        places = [preferred.get(r) or self._temporary_place(tensor_of(r)) for r in op.results]
         self.context.places.update(zip(op.results, places, strict=True))
         if op.kind == "while":
             lower_while(self, op, places)
@@ -123,18 +123,17 @@ class Lowering:
         """Frees the places of values that `op` was the last to need."""
         for value in dict.fromkeys(values):
             place = self.context.places.get(value)
-            if self.last_uses.get(value) is op and place in self._temporary:
-                self.free(place)
+            # Arguments of a loop's regions share the places of the values the loop carries.
+            if isinstance(value, OpResult) and self.last_uses.get(value) is op \
+                    and place in self._temporary:
+                self._temporary.remove(place)
+                self.context.release(place)
 
-    def allocate(self, tensor: Tensor) -> Place:
-        """A place in the workspace, until `free`."""
-        place = Place(WORKSPACE_WINDOW, self.context.workspace.allocate(tensor.bytes), tensor)
+    def _temporary_place(self, tensor: Tensor) -> Place:
+        """A place in the workspace that is freed after the last use of the value in it."""
+        place = self.context.reserve(tensor)
         self._temporary.add(place)
         return place
-
-    def free(self, place: Place) -> None:
-        self._temporary.remove(place)
-        self.context.workspace.free(place.offset, place.tensor.bytes)
 
     def copy(self, value: SSAValue, target: Place, location: Location) -> None:
         """Copies a value to a place unless it is there."""

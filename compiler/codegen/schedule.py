@@ -3,22 +3,56 @@
 The sequencer dispatches in order and waits while the queue of the engine it wants is full. A
 small simulation of the engines estimates when each command starts; dispatching in that order
 lets every engine have its work in its queue in time. The order of each engine's commands stays.
+
+Estimates drift. A command is therefore not dispatched so early that its engine's queue might
+still be full of earlier ones while other engines wait for theirs: what precedes, in program
+order, the commands that fill its queue goes first.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from compiler.codegen.commands import Command
 from hw.isa.host import Engine
 
+SET_UP = {Engine.LOAD: 7, Engine.STORE: 7, Engine.MATRIX: 0, Engine.VECTOR: 12}
+"""Typical entries of a queue for a command's parameters and semaphores."""
 
-def schedule(commands: Sequence[Command], waits_for: Sequence[Sequence[int]]) -> list[int]:
-    """Positions of the commands in order of dispatch; what a command waits for comes first."""
+
+def schedule(commands: Sequence[Command], waits_for: Sequence[Sequence[int]], queue_depth: int
+             ) -> list[int]:
+    """Positions of the commands in order of dispatch; what a command waits for comes first.
+
+    Args:
+        queue_depth: entries of each engine's queue.
+    """
     free: dict[Engine, int] = dict.fromkeys(Engine, 0)
+    lookahead = {engine: _Lookahead(queue_depth) for engine in Engine}
     starts: list[int] = []
-    ends: list[int] = []
-    for command, others in zip(commands, waits_for, strict=True):
-        start = max([free[command.engine], *(ends[other] for other in others)])
+    latest: list[int] = []
+    visible: list[int] = []
+    for position, (command, others) in enumerate(zip(commands, waits_for, strict=True)):
+        ahead = lookahead[command.engine].add(position, len(command.words) + SET_UP[command.engine])
+        start = max([free[command.engine], *(visible[other] for other in others),
+                     *([latest[ahead - 1]] if ahead else [])])
         starts.append(start)
-        ends.append(start + command.cycles)
-        free[command.engine] = ends[-1]
+        latest.append(max(start, latest[-1] if latest else 0))
+        free[command.engine] = start + command.cycles
+        visible.append(start + command.cycles + command.latency)
     return sorted(range(len(commands)), key=lambda position: (starts[position], position))
+
+
+class _Lookahead:
+    """An engine's commands by the queue entries they take."""
+
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+        self.positions: list[int] = []
+        self.filled: list[int] = [0]
+
+    def add(self, position: int, entries: int) -> int:
+        """Adds a command; returns the first one that may still be queued when it is."""
+        self.positions.append(position)
+        self.filled.append(self.filled[-1] + entries)
+        first = bisect_left(self.filled, self.filled[-1] - self.depth)
+        return self.positions[min(first, len(self.positions) - 1)]

@@ -12,6 +12,7 @@ Engines are drained where control flow begins, branches and ends.
 
 from collections.abc import Iterator
 
+from xdsl.dialects.builtin import IntAttr
 from xdsl.ir import Block, Data, Dialect, Region
 from xdsl.irdl import (
     IRDLOperation,
@@ -21,7 +22,6 @@ from xdsl.irdl import (
     region_def,
     var_region_def,
 )
-from xdsl.dialects.builtin import IntAttr
 from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 

@@ -6,7 +6,8 @@ attribute names and regions, plus `hlo.fused` (a group) and `hlo.return` (ends a
 are `tensor<...>` of the element types in `types`, attributes are plain Python values through
 `HloOp.attrs`, constants are numpy arrays. Regions may use values defined outside them.
 
-After fusion the function is a list of groups. `loops` turns an `hlo.fused` into the loop nests
-that code is generated from: iteration space, affine views of the operands, elementwise steps and
-trailing reductions; `contraction` does it for dot_general and convolution.
+After fusion the function is a list of groups, array constants and control flow. `loops.analyse`
+turns an `hlo.fused` into what code is generated from: a loop nest with affine views of its
+operands, elementwise steps and trailing reductions; a contraction with such a loop over its
+result; or one operation that moves elements.
 """

@@ -209,7 +209,7 @@ class _Analysis:
             if isinstance(op.definition, Elementwise):
                 shape = op.tensor.shape
                 self._append(op.results[0], Apply(op, self._arguments(op)))
-            elif op.kind == "reduce":
+            elif is_reduction(op):
                 reductions.append(op)
                 shape = tensor_of(op.operands[0]).shape
             else:
@@ -263,6 +263,11 @@ class _Analysis:
             shape = tensor_of(returned[0]).shape
         results = tuple(Result(self._position(inner), value) for inner, value in outside.items())
         return Loop(shape, tuple(self.nodes), results, tuple(combined))
+
+
+def is_reduction(op: HloOp) -> bool:
+    """A reduction of one tensor by a known combiner; others are no part of loops."""
+    return op.kind == "reduce" and len(op.results) == 1 and "combiner" in op.attrs
 
 
 def is_contraction(op: HloOp) -> bool:

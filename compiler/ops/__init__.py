@@ -12,6 +12,7 @@ from compiler.ops import (  # noqa: F401
     division,
     erf,
     exponential,
+    gather,
     movement,
     power,
     reduction,

@@ -6,11 +6,13 @@ from compiler.ir.types import ElementType
 from compiler.ops.arithmetic import MAGNITUDE, SIGN
 from compiler.ops.builder import Builder, V
 from compiler.ops.elementwise import Elementwise
-from compiler.ops.exponential import or_else
+from compiler.ops.exponential import FloatFunction, or_else
 from compiler.ops.registry import Call, NdArray, register
 
 SCALE_FROM = 0x7E800000
 """2**126: from here on a reciprocal is subnormal, or a product may overflow."""
+MOVED = 60
+"""Power of two by which a remainder's operands are scaled when the divisor is beyond it."""
 TOP_BITS = 0xFFFFF000
 """Keeps 12 of 24 mantissa bits, so that products of halves are exact."""
 
@@ -25,16 +27,6 @@ def quotient(b: Builder[V], x: V, y: V) -> V:
     remainder = b.fsub(x, b.fmul(first, y))
     # At zero, infinity and NaN the remainder is NaN and the first quotient right.
     return or_else(b, b.fmac(remainder, inverse, first), first)
-
-
-def exact_remainder(b: Builder[V], x: V, y: V, multiple: V) -> V:
-    """x - multiple*y without rounding the product."""
-    high, y_high = b.iand(multiple, b.const(TOP_BITS)), b.iand(y, b.const(TOP_BITS))
-    low, y_low = b.fsub(multiple, high), b.fsub(y, y_high)
-    rest = b.fsub(x, b.fmul(high, y_high))
-    rest = b.fsub(rest, b.fmul(high, y_low))
-    rest = b.fsub(rest, b.fmul(low, y_high))
-    return b.fsub(rest, b.fmul(low, y_low))
 
 
 def _divisor_or_one(y: NdArray) -> NdArray:
@@ -67,10 +59,24 @@ class Divide(Elementwise):
 
 
 @register
+class Reciprocal(FloatFunction):
+    """1/x, 1 ulp; what a division of 1 becomes."""
+
+    name = "reciprocal"
+    dialect = "hlo"
+
+    def exact_value(self, x: NdArray) -> NdArray:
+        return np.asarray(1 / x)
+
+    def lower(self, b: Builder[V], call: Call, *operands: V) -> V:
+        return b.rcp(operands[0])
+
+
+@register
 class Remainder(Elementwise):
     """x - trunc(x/y)*y, the sign of x; integers: x for y = 0.
 
-    A float remainder is exact while |x/y| is below 2**40, and NaN from there on.
+    A float remainder is exact while |x/y| is below 2**32, and NaN from there on.
     """
 
     name = "remainder"
@@ -90,21 +96,34 @@ class Remainder(Elementwise):
 
 
 def _float_remainder(b: Builder[V], x: V, y: V) -> V:
-    sign = b.iand(x, b.const(SIGN))
-    x, y = b.iand(x, b.const(MAGNITUDE)), b.iand(y, b.const(MAGNITUDE))
-    inverse = b.rcp(y)
-    # The first multiple has 20 significant bits and leaves a remainder 2**-19 of x, exactly.
-    first = b.iand(b.ftrunc(b.fmul(x, inverse)), b.const(0xFFFFFFF0))
-    rest = exact_remainder(b, x, y, first)
-    second = b.ftrunc(b.fmul(rest, inverse))
-    rest = exact_remainder(b, rest, y, second)
+    size, divisor = b.iand(x, b.const(MAGNITUDE)), b.iand(y, b.const(MAGNITUDE))
+    # Moves the divisor to the middle of the range, where no partial product is subnormal.
+    up, down, one = b.const(2.0**MOVED), b.const(2.0**-MOVED), b.const(1.0)
+    large, small = b.flt(up, divisor), b.flt(divisor, down)
+    scale = b.sel(large, down, b.sel(small, up, one))
+    rest = _scaled_remainder(b, b.fmul(size, scale), b.fmul(divisor, scale))
+    rest = b.fmul(rest, b.sel(large, up, b.sel(small, down, one)))
+    value = b.sel(b.flt(size, divisor), size, rest)
+    return b.ior(value, b.iand(x, b.const(SIGN)))
+
+
+def _scaled_remainder(b: Builder[V], x: V, y: V) -> V:
+    """Of positive operands; NaN where the quotient has too many digits.
+
+    Three multiples of 12 bits: products with the halves of y are exact, and so is what is left.
+    """
+    inverse, head = b.rcp(y), b.const(TOP_BITS)
+    y_high = b.iand(y, head)
+    y_low = b.fsub(y, y_high)
+    estimate = b.fmul(x, inverse)
+    rest = x
+    for step in range(3):
+        multiple = b.iand(b.ftrunc(b.fmul(rest, inverse) if step else estimate), head)
+        rest = b.fsub(b.fsub(rest, b.fmul(multiple, y_high)), b.fmul(multiple, y_low))
     zero = b.const(0.0)
     rest = b.fadd(rest, b.sel(b.flt(rest, zero), y, zero))
     rest = b.fsub(rest, b.sel(b.fle(y, rest), y, zero))
-    inside = b.flt(b.fmul(x, inverse), b.const(2.0**40))
-    smaller = b.flt(x, y)
-    value = b.sel(smaller, x, b.sel(inside, rest, b.const(0x7FC00000)))
-    return b.ior(value, sign)
+    return b.sel(b.flt(estimate, b.const(2.0**32)), rest, b.const(0x7FC00000))
 
 
 def _integer_division(b: Builder[V], x: V, y: V, element: ElementType) -> tuple[V, V]:

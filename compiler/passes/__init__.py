@@ -3,6 +3,8 @@
     expand        composed operations become what they are made of
     canonicalise  one form for what means the same; what does nothing is dropped
     fold          constants are computed
+    contractions  contractions read their operands as they lie in memory
+    extremes      argmax and argmin become reductions of one tensor
     share         equal operations become one
     canonicalise  again, for what folding has uncovered
     fast_math     only on request: rewrites that change rounding
@@ -14,7 +16,9 @@ from xdsl.dialects.builtin import ModuleOp
 
 from compiler.passes.canonicalise import canonicalise
 from compiler.passes.check import check
+from compiler.passes.contractions import contractions
 from compiler.passes.expand import expand
+from compiler.passes.extremes import extremes
 from compiler.passes.fast_math import fast_math
 from compiler.passes.fold import fold
 from compiler.passes.fuse import LEVELS, fuse
@@ -22,7 +26,7 @@ from compiler.passes.share import share
 
 __all__ = ["LEVELS", "SIMPLIFYING", "optimise"]
 
-SIMPLIFYING = (expand, canonicalise, fold, share, canonicalise)
+SIMPLIFYING = (expand, canonicalise, fold, contractions, extremes, share, canonicalise)
 """They keep every bit of every result."""
 
 

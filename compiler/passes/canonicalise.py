@@ -1,7 +1,7 @@
 """Brings what means the same into one form, and drops what does nothing."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
@@ -69,14 +69,31 @@ def drop_barrier(op: HloOp) -> bool:
 
 
 def drop_identity_view(op: HloOp) -> bool:
-    """A view of the whole operand in its own shape."""
-    if not isinstance(op.definition, ViewOperation) or op.call.operands[0] != op.tensor:
+    """Views one after the other that end where they began."""
+    if not isinstance(op.definition, ViewOperation):
         return False
-    view = op.definition.view(op.call, View.whole(op.tensor))
-    if view is None or not view.is_whole:
-        return False
-    replace(op, op.operands)
-    return True
+    chain: list[HloOp] = [op]
+    while isinstance(chain[-1].definition, ViewOperation):
+        origin = chain[-1].operands[0]
+        if tensor_of(origin) == op.tensor:
+            composed = _composed(chain)
+            if composed is not None and composed.is_whole:
+                replace(op, [origin])
+                return True
+        if not isinstance(origin.owner, HloOp):
+            return False
+        chain.append(origin.owner)
+    return False
+
+
+def _composed(chain: Sequence[HloOp]) -> View | None:
+    """What views, the last one first, make of its operand; None when that is not affine."""
+    view: View | None = View.whole(tensor_of(chain[-1].operands[0]))
+    for op in reversed(chain):
+        assert isinstance(op.definition, ViewOperation)
+        if view is not None:
+            view = op.definition.view(op.call, view)
+    return view
 
 
 def drop_identity_convert(op: HloOp) -> bool:
@@ -159,7 +176,16 @@ def _scale(op: HloOp, x: SSAValue, factor: np.float32) -> None:
     _replace_by(op, make("multiply", [x, whole.results[0]], [op.tensor], location=op.source))
 
 
-POWERS = {-0.5: "rsqrt", 2.0: "square"}
+def name_reciprocal(op: HloOp) -> bool:
+    """A division of 1, which needs no correction."""
+    if op.kind != "divide" or not op.tensor.element.is_float or \
+            scalar_constant(op.operands[0]) != 1:
+        return False
+    _replace_by(op, make("reciprocal", [op.operands[1]], [op.tensor], location=op.source))
+    return True
+
+
+POWERS = {-1.0: "reciprocal", -0.5: "rsqrt", 2.0: "square"}
 
 
 def simplify_power(op: HloOp) -> bool:
@@ -178,26 +204,7 @@ def simplify_power(op: HloOp) -> bool:
     return True
 
 
-def contract_narrow_operands(op: HloOp) -> bool:
-    """A contraction of operands that were widened first takes the narrow ones: products of bf16
-    are exact in f32, those of i8 in i32."""
-    if op.kind not in ("dot_general", "convolution"):
-        return False
-    origins = []
-    for value in op.operands:
-        inner = value.owner
-        if not isinstance(inner, HloOp) or inner.kind != "convert":
-            return False
-        source, target = tensor_of(inner.operands[0]).element, tensor_of(value).element
-        if (source, target) not in ((ElementType.BF16, ElementType.F32),
-                                    (ElementType.I8, ElementType.I32)):
-            return False
-        origins.append(inner.operands[0])
-    _rebuild(op, op.kind, dict(op.attrs), origins)
-    return True
-
-
 REWRITES: tuple[Rewrite, ...] = (
     name_combiner, drop_barrier, drop_identity_view, drop_identity_convert, drop_neutral_operand,
-    multiply_by_exact_reciprocal, simplify_power, contract_narrow_operands,
+    multiply_by_exact_reciprocal, name_reciprocal, simplify_power,
 )

@@ -41,7 +41,9 @@ def _fold(op: HloOp) -> None:
         return
     arrays = [_array(value.owner) for value in op.operands]
     known = [array for array in arrays if array is not None]
-    moves = isinstance(op.definition, ViewOperation) or op.kind in MOVING
+    moves = op.kind in MOVING or (
+        # A broadcast costs nothing, its result would.
+        isinstance(op.definition, ViewOperation) and op.kind != "broadcast_in_dim")
     if len(known) < len(arrays) or not (elementwise or moves):
         return
     if op.tensor.bytes <= max(SMALL_BYTES, sum(array.nbytes for array in known)):

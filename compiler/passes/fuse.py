@@ -6,7 +6,8 @@ Levels:
     full         and reductions of such a chain, and elementwise work on a contraction's result
 
 Views, iota and scalar constants are never groups: each group that uses one gets a copy, which
-costs nothing. Two groups become one only when no third one stands between them.
+costs nothing. Under `full` cheap values are copied as well (`recompute`). Two groups become one
+only when no third one stands between them.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Block, Operation, Region, SSAValue
 
-from compiler.ir.loops import Access, Load, is_contraction, leaf, whole
+from compiler.ir.loops import Access, Load, is_contraction, is_reduction, leaf, whole
 from compiler.ir.ops import HloOp, erase_unused, main_function, make
 from compiler.ir.types import tensor_of
 from compiler.passes.groups import (
@@ -24,9 +25,9 @@ from compiler.passes.groups import (
     is_elementwise,
     is_free,
     is_fusible,
-    is_reduction,
     iteration_shape,
 )
+from compiler.passes.recompute import Recomputed, outputs
 
 LEVELS = ("none", "elementwise", "full")
 
@@ -61,8 +62,9 @@ def _fuse_block(block: Block, level: str) -> list[str]:
                     if is_fusible(producer) and \
                             iteration_shape(op) == tensor_of(producer.results[0]).shape:
                         groups.merge(producer, op, level)
+    recomputed = Recomputed(groups if level == "full" else Groups([]))
     for members in groups.in_order():
-        _emit(block, members)
+        _emit(block, members, recomputed)
     erase_unused(block)
     return refusals + groups.refusals
 
@@ -94,8 +96,6 @@ class _Stored:
         self._accesses: dict[SSAValue, Access] = {}
         for op in list(block.ops):
             assert isinstance(op, (HloOp, ReturnOp))
-            if isinstance(op, ReturnOp):
-                _copy_unowned(op)
             if isinstance(op, HloOp) and is_free(op):
                 continue
             for value in op.operands:
@@ -137,21 +137,7 @@ class _Stored:
         return access
 
 
-def _copy_unowned(terminator: ReturnOp) -> None:
-    """Results of the function that no operation makes, or that it returns twice, get a copy."""
-    seen: set[SSAValue] = set()
-    for position, value in enumerate(terminator.operands):
-        owner = value.owner
-        if isinstance(owner, Block) or value in seen or (
-                isinstance(owner, HloOp) and (owner.kind == "constant" or is_control(owner))):
-            copy = make("reshape", [value], [tensor_of(value)])
-            assert terminator.parent is not None
-            terminator.parent.insert_op_before(copy, terminator)
-            terminator.operands[position] = copy.results[0]
-        seen.add(value)
-
-
-def _emit(block: Block, members: Sequence[HloOp]) -> None:
+def _emit(block: Block, members: Sequence[HloOp], recomputed: Recomputed) -> None:
     """Moves a group's operations into a `hlo.fused` at the end of the block."""
     terminator = block.last_op
     assert terminator is not None
@@ -159,15 +145,16 @@ def _emit(block: Block, members: Sequence[HloOp]) -> None:
         block.detach_op(members[0])
         block.insert_op_before(members[0], terminator)
         return
-    builder = _GroupBuilder(members)
-    outputs = [r for op in members for r in op.results
-               if any(use.operation not in members for use in r.uses)]
-    body = builder.finish(outputs)
-    fused = make("fused", builder.operands, [tensor_of(r) for r in outputs],
+    stored = outputs(members, recomputed)
+    if not stored:
+        return
+    builder = _GroupBuilder(members, recomputed.copyable)
+    body = builder.finish(stored)
+    fused = make("fused", builder.operands, [tensor_of(r) for r in stored],
                  {"kind": group_kind(members)}, regions=[Region(body)],
                  location=_main_member(members).source)
     block.insert_op_before(fused, terminator)
-    for old, new in zip(outputs, fused.results, strict=True):
+    for old, new in zip(stored, fused.results, strict=True):
         old.replace_uses_with_if(new, lambda use: use.operation not in members)
 
 
@@ -182,13 +169,13 @@ def _main_member(members: Sequence[HloOp]) -> HloOp:
 
 
 class _GroupBuilder:
-    """Copies operations into a block, with the free operations they use."""
+    """Copies operations into a block, with those they use that are not in memory."""
 
-    def __init__(self, members: Sequence[HloOp]) -> None:
+    def __init__(self, members: Sequence[HloOp], copyable: set[HloOp]) -> None:
         self.block = Block()
         self.operands: list[SSAValue] = []
         self._values: dict[SSAValue, SSAValue] = {}
-        self._members = set(members)
+        self._copyable = copyable
         for op in members:
             self._copy(op)
 
@@ -203,7 +190,7 @@ class _GroupBuilder:
         """The value in the group that stands for one outside."""
         if value not in self._values:
             owner = value.owner
-            if isinstance(owner, HloOp) and is_free(owner):
+            if isinstance(owner, HloOp) and (is_free(owner) or owner in self._copyable):
                 self._copy(owner)
             else:
                 self._values[value] = self.block.insert_arg(value.type, len(self.operands))

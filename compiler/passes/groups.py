@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from xdsl.ir import Operation, SSAValue
 
-from compiler.ir.loops import is_contraction, leaf
+from compiler.ir.loops import is_contraction, is_reduction, leaf
 from compiler.ir.ops import HloOp
 from compiler.ir.types import tensor_of
 from compiler.ops.elementwise import Elementwise
@@ -21,10 +21,6 @@ def is_free(op: Operation) -> bool:
     """A view, an iota or a scalar constant: every group that uses it gets a copy."""
     return isinstance(op, HloOp) and (
         isinstance(op.definition, ViewOperation) or leaf(op) is not None)
-
-
-def is_reduction(op: HloOp) -> bool:
-    return op.kind == "reduce" and len(op.results) == 1 and "combiner" in op.attrs
 
 
 def is_elementwise(op: HloOp) -> bool:
@@ -69,7 +65,7 @@ class Groups:
     def __init__(self, operations: Sequence[HloOp]) -> None:
         self.operations = list(operations)
         self.refusals: list[str] = []
-        self._number = {op: n for n, op in enumerate(self.operations)}
+        self._number: dict[object, int] = {op: n for n, op in enumerate(self.operations)}
         self._group = list(range(len(self.operations)))
         self._members = {n: [op] for n, op in enumerate(self.operations)}
         self._sources = {op: list(self._sources_of(op)) for op in self.operations}
@@ -107,6 +103,11 @@ class Groups:
 
     def _before_of(self, op: HloOp) -> int:
         return self._before[self._group[self._number[op]]]
+
+    def together(self, op: HloOp, other: object) -> bool:
+        """Whether two operations are in one group."""
+        return other in self._number and \
+            self._group[self._number[op]] == self._group[self._number[other]]
 
     def producers(self, op: HloOp) -> Iterator[HloOp]:
         """Operations whose results `op` reads directly."""

@@ -121,9 +121,9 @@ class ReadBus:
 
     def drive(self, cycle: int) -> None:
         self.ar.ready.value = int(self.traffic.ready())
-        if self.offered is None and self.beats and self.beats[0][0] <= cycle:
-            if self.traffic.ready():
-                self.offered = self.beats.popleft()[1]
+        due = self.offered is None and self.beats and self.beats[0][0] <= cycle
+        if due and self.traffic.ready():
+            self.offered = self.beats.popleft()[1]
         self.r.offer(self.offered)
 
     def observe(self, cycle: int) -> None:

@@ -31,7 +31,7 @@ class Transfer:
     def commands(self) -> list[dict[str, int]]:
         engine = self.instruction.target
         sets: list[tuple[Instruction, int, int]] = [
-            (Set(engine=engine, index=index), value, 0)
+            (Set(engine=engine, rs1=0, index=index, imm=0), value, 0)
             for index, value in self.parameters.items()
         ]
         work = (self.instruction, self.dram, self.local)
@@ -110,8 +110,8 @@ def random_transfer(form: type[DmaForm], config: AcceleratorConfig) -> Transfer:
         dram, local + ACCUMULATOR_BASE * in_accumulators, p)
 
 
-def keeps_lists(transfer: Transfer, before: MachineState, after: MachineState) -> bool:
-    """The transfer has not written the index lists that later ones use."""
+def same_lists(before: MachineState, after: MachineState) -> bool:
+    """Whether the index lists, which later transfers use, have not been written."""
     size = before.config.scratchpad_bytes
     place = slice(size - 4 * INDEX_ENTRIES, size)
     return np.array_equal(before.local.data[place], after.local.data[place])
@@ -127,7 +127,7 @@ def good_transfers(form: type[DmaForm], state: MachineState, count: int) -> list
             transfer.execute(trial)
         except Fault:
             continue
-        if keeps_lists(transfer, state, trial):
+        if same_lists(state, trial):
             transfer.execute(state)
             transfers.append(transfer)
     return transfers

@@ -9,11 +9,13 @@ import cocotb
 import numpy as np
 
 from hw.config import load
+from hw.core.dma.layouts import PARAMETERS
 from hw.isa.dma import DmaForm, Load, Store
 from hw.isa.dtypes import DType
-from hw.isa.host import ACCUMULATOR_BASE, Activity, Cause
+from hw.isa.host import ACCUMULATOR_BASE, Activity, Cause, Engine
 from hw.isa.params import DmaParam
 from hw.isa.state import Fault, Window
+from hw.isa.sync import Set
 from verif.dma.axi import Traffic
 from verif.dma.bench import Bench
 from verif.dma.descriptors import (
@@ -109,17 +111,34 @@ async def check(bench: Bench, transfer: Transfer) -> None:
     """The transfer does what golden does, or faults with golden's cause and address."""
     expected = copy.deepcopy(bench.state)
     bench.add([transfer])
+    fault = None
     try:
         transfer.execute(expected)
-    except Fault as fault:
+    except Fault as raised:
+        fault = {"cause": raised.cause, "address": raised.address}
+    if fault is None:
+        await bench.finish(1, limit=1000)
+    else:
         while bench.fault is None:
             await bench.step()
             assert bench.cycle < 1000, f"{transfer} did not fault"
-        assert bench.fault == {"cause": fault.cause, "address": fault.address}, transfer
+        assert bench.fault == fault, transfer
         assert bench.bus.issued == 0
-    else:
-        await bench.finish(1, limit=1000)
     assert_same(bench, expected)
+
+
+@cocotb.test()
+async def refuses_unknown_parameters(dut: Any) -> None:
+    bench = await random_bench(dut)
+    engine = Engine.STORE if STORE else Engine.LOAD
+    last, beyond = (Set(engine=engine, rs1=0, index=PARAMETERS - 1 + i, imm=0).encode()
+                    for i in range(2))
+    bench.queue.extend({"word": word, "a": 0, "b": 0} for word in (last, beyond))
+    while bench.fault is None:
+        await bench.step()
+        assert bench.cycle < 1000
+    assert bench.fault == {"cause": Cause.ILLEGAL, "address": beyond & 0xFFFFFFFF}
+    assert not bench.queue
 
 
 @cocotb.test(skip=STORE)

@@ -47,7 +47,8 @@ def _faults(**causes: tuple[Cause, int]) -> int:
     vector = 0
     for name, (cause, address) in causes.items():
         fault = pack(FAULT, {"cause": cause, "address": address})
-        vector |= pack(ENGINE_FAULT, {"valid": 1, "fault": fault}) << ENGINE_FAULT.size * Engine[name]
+        slot = pack(ENGINE_FAULT, {"valid": 1, "fault": fault})
+        vector |= slot << ENGINE_FAULT.size * Engine[name]
     return vector
 
 
@@ -71,11 +72,11 @@ async def registers(dut: Any) -> None:
     assert dut.entry.value == written[Csr.ENTRY]
     table = int(dut.windows.value)
     for number in range(WINDOWS):
-        window = unpack(WINDOW, table >> WINDOW.size * number)
+        granted = unpack(WINDOW, table >> WINDOW.size * number)
         at = Csr.WINDOWS + number * WINDOW_STRIDE
-        assert window["base"] == written[at] | written[at + 4] << 32
-        assert window["size"] == written[at + 8]
-        assert window["readable"] | window["writable"] << 1 == written[at + 12]
+        assert granted["base"] == written[at] | written[at + 4] << 32
+        assert granted["size"] == written[at + 8]
+        assert granted["readable"] | granted["writable"] << 1 == written[at + 12]
     await host.write(Csr.ENTRY, 0xAABBCCDD, strobe=0b0101)
     assert await host.read(Csr.ENTRY) == written[Csr.ENTRY] & 0xFF00FF00 | 0x00BB00DD
     await host.write(0xFFC, 1)

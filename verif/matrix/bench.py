@@ -11,11 +11,12 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from numpy.typing import NDArray
 
-from hw import config
+from verif.matrix.variants import variant
 from hw.config import AcceleratorConfig
+from hw.core.float.product import FACTOR
 from hw.core.interfaces import read_port, write_port
 from hw.isa.host import ACCUMULATOR_BASE
-from verif.build import unpack
+from verif.build import pack, unpack
 
 Bytes = NDArray[np.uint8]
 READ_LATENCY = 2
@@ -23,7 +24,16 @@ READ_LATENCY = 2
 
 def machine() -> AcceleratorConfig:
     """The configuration under test."""
-    return config.load(os.environ["CONFIG"])
+    return variant(os.environ["CONFIG"])
+
+
+def pack_lanes(values: list[int], width: int) -> int:
+    """The vector of an array of lanes, lane 0 in the lowest bits."""
+    return sum((value & (1 << width) - 1) << lane * width for lane, value in enumerate(values))
+
+
+def unpack_lanes(vector: int, width: int, count: int) -> list[int]:
+    return [vector >> lane * width & (1 << width) - 1 for lane in range(count)]
 
 
 async def reset(dut: Any, **idle: int) -> None:
@@ -34,6 +44,23 @@ async def reset(dut: Any, **idle: int) -> None:
     dut.rst.value = 1
     await ClockCycles(dut.clk, 3)
     dut.rst.value = 0
+
+
+def factor(bits: int, integer: int) -> int:
+    """`FACTOR` of a bf16, or of the int8 in the low byte."""
+    exponent, sign = bits >> 7 & 0xFF, bits >> 15
+    magnitude = bits & 0x7F | 0x80 if exponent else 0
+    signed = (bits & 0xFF) - (bits << 1 & 0x100)
+    significand = signed if integer else magnitude
+    return pack(FACTOR, {"significand": significand, "exponent": exponent, "sign": sign})
+
+
+def random_operands(shape: int | tuple[int, ...]) -> NDArray[np.uint16]:
+    """Mostly bf16 numbers of moderate size, some of them arbitrary bits."""
+    bits = np.random.randint(0, 1 << 16, shape).astype(np.uint16)
+    exponent = np.random.randint(110, 140, shape).astype(np.uint16) << 7
+    moderate = np.random.random(shape) < 0.9
+    return np.where(moderate, bits & 0x807F | exponent, bits).astype(np.uint16)
 
 
 class Memory:

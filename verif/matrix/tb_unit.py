@@ -17,10 +17,11 @@ from hw.isa.params import MatrixParam
 from hw.isa.state import MachineState
 from hw.isa.sync import Set
 from verif.build import pack, unpack
-from verif.matrix.bench import Agents, Memory, ReadPort, Source, WritePort, machine, reset
+from verif.matrix.bench import (
+    Agents, Bytes, Memory, ReadPort, Source, WritePort, machine, random_operands, reset,
+)
 
 Command = tuple[Instruction, int, int]
-ROUNDS = int(os.environ.get("ROUNDS", "1"))
 
 
 class Monitor:
@@ -67,7 +68,7 @@ class Bench:
     async def start(self) -> None:
         await reset(self._dut, commands__valid=0, stop=0)
 
-    def fill(self, values: Callable[[int], np.ndarray]) -> None:
+    def fill(self, values: Callable[[int], Bytes]) -> None:
         """Gives both memories the same contents."""
         self.memory.scratchpad[:] = values(len(self.memory.scratchpad))
         self.memory.accumulators[:] = values(len(self.memory.accumulators))
@@ -104,12 +105,8 @@ class Bench:
                                  f"want {want[row, column]:#010x}")
 
 
-def random_bits(size: int) -> np.ndarray:
-    """Halves that are mostly moderate bf16 numbers, some of them arbitrary bits."""
-    halves = np.random.randint(0, 1 << 16, size // 2).astype(np.uint16)
-    moderate = np.random.rand(size // 2) < 0.9
-    exponent = np.random.randint(110, 140, size // 2).astype(np.uint16) << 7
-    return np.where(moderate, halves & 0x807F | exponent, halves).astype(np.uint16).view(np.uint8)
+def random_bits(size: int) -> Bytes:
+    return random_operands(size // 2).view(np.uint8)
 
 
 def random_multiply(bench: Bench) -> None:

@@ -2,7 +2,6 @@
 
 import random
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from cocotb.triggers import ReadOnly, RisingEdge
@@ -44,9 +43,9 @@ class Bench:
         self.read = read_port(4).members["request"].signature.members["payload"].shape
         self.write = write_port(4).members["request"].signature.members["payload"].shape
 
-    async def execute(self, text: list[int], entry: int, done: Callable[[Run], bool],
-                      cycles: int) -> Run:
-        """Runs the program until `done`, a fault, its end, or for so many cycles."""
+    async def execute(self, text: list[int], entry: int = 0, *, visits: int | None = None,
+                      cycles: int = 40_000) -> Run:
+        """Runs the program to a fault, its end, or for so many visits of instructions."""
         self.text = b"".join(word.to_bytes(8, "little") for word in text)
         dut = self.dut
         for handle in (dut.bus__r__valid, dut.scalar_read__response__valid, dut.stop):
@@ -57,7 +56,9 @@ class Bench:
         dut.rst.value = 1
         await RisingEdge(dut.clk)
         dut.rst.value = 0
-        while not (done(self.run) or self.run.fault or self.run.halted):
+        while not (self.run.fault or self.run.halted):
+            if visits is not None and len(self.run.pcs) >= visits:
+                break
             assert self.cycle < cycles, f"nothing new after {self.run}"
             await self._cycle()
         return self.run

@@ -1,6 +1,8 @@
 """Random programs for the sequencer."""
 
 import random
+from collections.abc import Callable
+from typing import Any
 
 from hw.config import AcceleratorConfig
 from hw.isa.encoding import INSTRUCTIONS, Instruction, reserved_mask
@@ -11,18 +13,25 @@ REGISTERS = 6
 """Few, so that instructions depend on each other."""
 
 
+def make(mnemonic: str, **fields: int) -> Instruction:
+    """An instruction by its mnemonic."""
+    cls: Any = INSTRUCTIONS[mnemonic]
+    made: Instruction = cls(**fields)
+    return made
+
+
 def program(rng: random.Random, config: AcceleratorConfig, length: int) -> list[int]:
     """Words of a program that may loop for ever, leave its text or end in an error."""
     words = [_instruction(rng, config, at, length) for at in range(length)]
-    show = [INSTRUCTIONS["set"](engine=1, rs1=r, index=0).encode() for r in range(REGISTERS)]
-    return [*words, *show, INSTRUCTIONS["halt"]().encode()]
+    show = [make("set", engine=1, rs1=r, index=0).encode() for r in range(REGISTERS)]
+    return [*words, *show, make("halt").encode()]
 
 
 def _instruction(rng: random.Random, config: AcceleratorConfig, at: int, length: int) -> int:
     kind = rng.choices(
         ["register", "immediate", "branch", "loop", "memory", "dispatch", "semaphore", "rare"],
         [20, 20, 8, 14, 6, 20, 4, 1])[0]
-    made = _MAKERS[kind](rng, config, at, length)
+    made: Instruction | int = _MAKERS[kind](rng, config, at, length)
     return made if isinstance(made, int) else made.encode()
 
 
@@ -36,23 +45,23 @@ def _imm(rng: random.Random) -> int:
 
 def _register(rng: random.Random, *_: object) -> Instruction:
     name = rng.choice(list(ALU))
-    return INSTRUCTIONS[name](rd=_x(rng), rs1=_x(rng), rs2=_x(rng))
+    return make(name, rd=_x(rng), rs1=_x(rng), rs2=_x(rng))
 
 
 def _immediate(rng: random.Random, *_: object) -> Instruction:
     name = rng.choice([*ALU, *["add"] * 10]) + "i"
-    return INSTRUCTIONS[name](rd=_x(rng), rs1=_x(rng), imm=_imm(rng))
+    return make(name, rd=_x(rng), rs1=_x(rng), imm=_imm(rng))
 
 
 def _branch(rng: random.Random, _: AcceleratorConfig, at: int, length: int) -> Instruction:
     target = rng.randrange(max(0, at - 4), min(length, at + 12) + 1)
-    return INSTRUCTIONS[rng.choice(list(BRANCHES))](rs1=_x(rng), rs2=_x(rng), imm=target - at)
+    return make(rng.choice(list(BRANCHES)), rs1=_x(rng), rs2=_x(rng), imm=target - at)
 
 
 def _loop(rng: random.Random, _: AcceleratorConfig, at: int, length: int) -> Instruction:
     body = rng.choice([1, 1, 2, 2, 3, 4, 6, max(length - at - 1, 1)])
     count = rng.choice([0, 1, 1, 2, 2, 3, 4])
-    return INSTRUCTIONS["loop"](rs1=rng.choice([0] * 15 + [1]), length=body, imm=count)
+    return make("loop", rs1=rng.choice([0] * 15 + [1]), length=body, imm=count)
 
 
 def _memory(rng: random.Random, config: AcceleratorConfig, *_: object) -> Instruction:
@@ -60,8 +69,8 @@ def _memory(rng: random.Random, config: AcceleratorConfig, *_: object) -> Instru
         4 * rng.randrange(4), 4 * rng.randrange(4), config.scratchpad_bytes - 4,
         ACCUMULATOR_BASE - 2**32 + 4 * rng.randrange(4)])
     if rng.random() < 0.5:
-        return INSTRUCTIONS["lds"](rd=_x(rng), imm=address)
-    return INSTRUCTIONS["sts"](rs2=_x(rng), imm=address)
+        return make("lds", rd=_x(rng), imm=address)
+    return make("sts", rs2=_x(rng), imm=address)
 
 
 def _dispatch(rng: random.Random, *_: object) -> int:
@@ -75,21 +84,22 @@ def _dispatch(rng: random.Random, *_: object) -> int:
 
 def _semaphore(rng: random.Random, *_: object) -> Instruction:
     name = rng.choice(["wait", "post"])
-    return INSTRUCTIONS[name](engine=0, semaphore=rng.randrange(32), n=rng.randrange(2**16))
+    return make(name, engine=0, semaphore=rng.randrange(32), n=rng.randrange(2**16))
 
 
 def _rare(rng: random.Random, config: AcceleratorConfig, *_: object) -> Instruction | int:
-    return rng.choice([
-        INSTRUCTIONS["halt"](), INSTRUCTIONS["drain"](mask=rng.getrandbits(5)),
-        INSTRUCTIONS["trap"](rs1=_x(rng), imm=_imm(rng)), INSTRUCTIONS["nop"](),
-        INSTRUCTIONS["lds"](rd=1, rs1=_x(rng)), INSTRUCTIONS["sts"](rs1=_x(rng), imm=2),
-        INSTRUCTIONS["sts"](imm=config.scratchpad_bytes), INSTRUCTIONS["loop"](imm=1),
+    choices: list[Instruction | int] = [
+        make("halt"), make("drain", mask=rng.getrandbits(5)),
+        make("trap", rs1=_x(rng), imm=_imm(rng)), make("nop"),
+        make("lds", rd=1, rs1=_x(rng)), make("sts", rs1=_x(rng), imm=2),
+        make("sts", imm=config.scratchpad_bytes), make("loop", imm=1),
         rng.getrandbits(64), rng.getrandbits(64) & 0xFF,
-        INSTRUCTIONS["beq"](imm=rng.choice([2**20, 2**29, -1000])),
-    ])
+        make("beq", imm=rng.choice([2**20, 2**29, -1000])),
+    ]
+    return rng.choice(choices)
 
 
-_MAKERS = {
+_MAKERS: dict[str, Callable[[random.Random, AcceleratorConfig, int, int], Instruction | int]] = {
     "register": _register, "immediate": _immediate, "branch": _branch, "loop": _loop,
     "memory": _memory, "dispatch": _dispatch, "semaphore": _semaphore, "rare": _rare,
 }

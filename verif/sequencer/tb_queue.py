@@ -12,12 +12,14 @@ from hw.config import load
 from hw.core.interfaces import COMMAND
 from hw.core.sequencer.queue import PENDING_POSTS
 from hw.core.sequencer.semaphores import SEMAPHORE_OPERATION
-from hw.isa.encoding import INSTRUCTIONS, decode
+from hw.isa.encoding import decode
 from hw.isa.host import Activity
+from hw.isa.sync import Post, Wait
 from verif.build import pack, unpack
+from verif.sequencer.generator import make
 
 CONFIG = load(os.environ["CONFIG"])
-LOAD = INSTRUCTIONS["ld"]().encode()
+LOAD = make("ld").encode()
 
 
 class Bench:
@@ -74,10 +76,11 @@ class Bench:
             self.issued += decode(command["word"]).RETIRES
             self.seen.append(command["word"])
         for kind in ("wait", "post"):
-            valid = getattr(dut, f"{kind}s__valid").value and getattr(dut, f"{kind}s__ready").value
-            if valid:
-                operation = unpack(SEMAPHORE_OPERATION, int(getattr(dut, f"{kind}s__payload").value))
-                self.seen.append((kind, operation["semaphore"], operation["n"], self.retired))
+            port = f"{kind}s__"
+            if getattr(dut, port + "valid").value and getattr(dut, port + "ready").value:
+                payload = int(getattr(dut, port + "payload").value)
+                semaphore, n = unpack(SEMAPHORE_OPERATION, payload).values()
+                self.seen.append((kind, semaphore, n, self.retired))
 
 
 def _random_word(rng: random.Random, number: int) -> int:
@@ -85,7 +88,7 @@ def _random_word(rng: random.Random, number: int) -> int:
     values = {"ld": {"imm": number}, "set": {"engine": 1, "imm": number},
               "wait": {"engine": 1, "semaphore": number % 32, "n": number},
               "post": {"engine": 1, "semaphore": number % 32, "n": number}}[name]
-    return INSTRUCTIONS[name](**values).encode()
+    return make(name, **values).encode()
 
 
 @cocotb.test()
@@ -108,11 +111,11 @@ async def random_commands(dut: Any) -> None:
 
 def _check_order(words: list[int], seen: list[Any]) -> None:
     """All but posts come out in order."""
-    expected = []
+    expected: list[Any] = []
     for instruction in map(decode, words):
-        if instruction.MNEMONIC == "wait":
+        if isinstance(instruction, Wait):
             expected.append(("wait", instruction.semaphore, instruction.n))
-        elif instruction.MNEMONIC != "post":
+        elif not isinstance(instruction, Post):
             expected.append(instruction.encode())
     assert [s if isinstance(s, int) else s[:3] for s in seen
             if isinstance(s, int) or s[0] == "wait"] == expected
@@ -123,7 +126,7 @@ def _check_posts(words: list[int], seen: list[Any]) -> None:
     work, expected = 0, []
     for instruction in map(decode, words):
         work += instruction.RETIRES
-        if instruction.MNEMONIC == "post":
+        if isinstance(instruction, Post):
             expected.append((instruction.semaphore, instruction.n, work))
     posts = [s[1:] for s in seen if not isinstance(s, int) and s[0] == "post"]
     assert [post[:2] for post in posts] == [post[:2] for post in expected]
@@ -137,7 +140,7 @@ async def posts_do_not_block(dut: Any) -> None:
     await bench.reset()
     bench.grant = bench.accept = bench.supply = 1
     bench.retire = 0
-    post = INSTRUCTIONS["post"](engine=1, semaphore=3, n=1).encode()
+    post = make("post", engine=1, semaphore=3, n=1).encode()
     assert not await bench.send([LOAD, *[post] * PENDING_POSTS, LOAD], 20)
     assert bench.seen == [LOAD, LOAD]
     assert not dut.idle.value
@@ -155,7 +158,7 @@ async def activity_and_stop(dut: Any) -> None:
     bench = Bench(dut, random.Random(1))
     await bench.reset()
     bench.supply, bench.grant = 1, 0
-    await bench.send([INSTRUCTIONS["wait"](engine=1, n=1).encode()], 5)
+    await bench.send([make("wait", engine=1, n=1).encode()], 5)
     assert dut.activity.value == Activity.SEMAPHORE
     bench.activity = Activity.BUSY
     await bench.send([], 1)

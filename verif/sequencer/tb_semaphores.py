@@ -58,9 +58,9 @@ async def random_operations(dut: Any) -> None:
         possible = [(kind, e) for (kind, e), (s, n) in requests.items()
                     if kind == "posts" or counters[s] >= n]
         assert bool(served) == bool(possible)
-        for kind, engine in served:
-            semaphore, n = requests.pop((kind, engine))
-            counters[semaphore] += n if kind == "posts" else -n
+        for port in served:
+            semaphore, n = requests.pop(port)
+            counters[semaphore] += n if port[0] == "posts" else -n
             assert counters[semaphore] >= 0
             done += 1
         await RisingEdge(dut.clk)

@@ -24,8 +24,8 @@ def _compare(text: list[int], expected: Run, got: Run) -> None:
         assert want == have, f"pc {have} instead of {want} at step {step}\n{listing(text)}"
     events = min(len(expected.events), len(got.events))
     for number in range(events):
-        want, have = expected.events[number], got.events[number]
-        assert want == have, f"event {number}: {have} instead of {want}\n{listing(text)}"
+        due, done = expected.events[number], got.events[number]
+        assert due == done, f"event {number}: {done} instead of {due}\n{listing(text)}"
     if expected.fault or expected.halted:
         assert len(got.pcs) == count
         assert len(got.events) == len(expected.events)
@@ -45,8 +45,7 @@ async def random_programs(dut: Any) -> None:
                       latency=rng.choice([1, 8, 40]))
         count = len(expected.pcs)
         open_end = not (expected.fault or expected.halted)
-        got = await bench.execute(
-            text, entry, lambda run: open_end and len(run.pcs) >= count, 40_000)
+        got = await bench.execute(text, entry, visits=count if open_end else None)
         _compare(text, expected, got)
         ends.add(expected.fault[0] if expected.fault else expected.halted)
     assert ends >= {True, False, Cause.ILLEGAL, Cause.FETCH}, ends
@@ -58,7 +57,7 @@ async def fetch_bus_error(dut: Any) -> None:
     Clock(dut.clk, 10, "ns").start()
     words = [w.encode() for w in assemble("addi x1, x1, 1\n" * 20 + "halt")]
     bench = Bench(dut, CONFIG, random.Random(1), bad_beat=16 * 8 // CONFIG.bus_bytes)
-    run = await bench.execute(words, 0, lambda run: False, 1000)
+    run = await bench.execute(words)
     assert run.fault == (Cause.BUS, 16 * 8)
     assert run.pcs == list(range(17))
 
@@ -67,7 +66,7 @@ async def _cycles(dut: Any, source: str, first: int, last: int) -> int:
     """Cycles between two arrivals, the program in the cache already (it runs twice)."""
     text = [w.encode() for w in assemble(f"loop x0, {len(assemble(source))}, 2\n{source}halt")]
     bench = Bench(dut, CONFIG, random.Random(1))
-    await bench.execute(text, 0, lambda run: False, 4000)
+    await bench.execute(text)
     times = dict(zip(bench.run.pcs, bench.times, strict=True))
     return times[last] - times[first]
 

@@ -9,7 +9,7 @@ from verif.build import run_cocotb
 TESTBENCH = "verif.sequencer.tb_sequencer"
 
 
-@pytest.mark.parametrize(("name", "programs"), [("tiny", 60), ("default", 20)])
+@pytest.mark.parametrize(("name", "programs"), [("tiny", 60), ("default", 60)])
 def test_sequencer(name: str, programs: int) -> None:
     environment = {"CONFIG": name, "SEED": "1", "PROGRAMS": str(programs)}
     assert run_cocotb(Sequencer(load(name)), TESTBENCH, env=environment) == 3

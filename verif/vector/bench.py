@@ -33,8 +33,7 @@ class Port:
         self.payload = getattr(dut, prefix + "payload")
 
     def drive(self) -> None:
-        if self.refused:
-            self.ready.value = int(random.random() >= self.refused)
+        self.ready.value = int(random.random() >= self.refused)
 
     def accepted(self) -> dict[str, int] | None:
         if not (self.valid.value and self.ready.value):
@@ -64,12 +63,13 @@ class ReadPort(Port):
         self.response_data.value = (random.getrandbits(len(self.response_data))
                                     if answer is None else answer)
 
-    def observe(self) -> None:
+    def observe(self) -> int:
         request = self.accepted()
         answer = None
         if request is not None:
             answer = int.from_bytes(self.memory.data[self.place(request)].tobytes(), "little")
         self.answers.append(answer)
+        return int(request is not None)
 
 
 class WritePort(Port):
@@ -77,12 +77,14 @@ class WritePort(Port):
         super().__init__(dut, name, memory, interfaces.write_port(width))
         self.width = width
 
-    def observe(self) -> None:
-        if request := self.accepted():
+    def observe(self) -> int:
+        request = self.accepted()
+        if request is not None:
             data = request["data"].to_bytes(self.width, "little")[:request["size"]]
             place = self.place(request)
             for offset, value in enumerate(data):
                 self.memory.data[place.start + offset] = value
+        return int(request is not None)
 
 
 class Bench:
@@ -102,7 +104,7 @@ class Bench:
             ReadPort(dut, f"stream{i}", memory, width) for i in range(4)]
         self.ports += [WritePort(dut, f"stream_out{i}", memory, width) for i in range(2)]
         self.commands: deque[int] = deque()
-        self.cycle = 0
+        self.cycle = self.accesses = 0
         self.retired: list[int] = []
         """Cycles of the retirements."""
         self.started = 0
@@ -118,7 +120,6 @@ class Bench:
         self.dut.stop.value = 0
         self.dut.commands__valid.value = 0
         for port in self.ports:
-            port.ready.value = 1
             port.refused = self.refused
             port.drive()
             if isinstance(port, ReadPort):
@@ -139,8 +140,7 @@ class Bench:
         await ReadOnly()
         if offered and self.dut.commands__ready.value:
             self._accept(self.commands.popleft())
-        for port in self.ports:
-            port.observe()
+        self.accesses += sum(port.observe() for port in self.ports)
         self._record()
         await RisingEdge(self.dut.clk)
         self.cycle += 1

@@ -22,10 +22,13 @@ class AxiLiteSubordinate(wiring.Component):
         read_address, read_data: combinational look-up, taken in some later cycle.
     """
 
-    bus: In(interfaces.axi_lite())
-    write: Out(REGISTER_WRITE)
-    read_address: Out(range(REGISTER_BYTES))
-    read_data: In(32)
+    def __init__(self) -> None:
+        super().__init__({
+            "bus": In(interfaces.axi_lite()),
+            "write": Out(REGISTER_WRITE),
+            "read_address": Out(range(REGISTER_BYTES)),
+            "read_data": In(32),
+        })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -34,20 +34,23 @@ class RunControl(wiring.Component):
         begins, ends: one-cycle pulses when a run is accepted, and when its outcome is there.
     """
 
-    start: In(1)
-    abort: In(1)
-    watchdog: In(64)
-    faults: In(data.ArrayLayout(ENGINE_FAULT, len(Engine)))
-    halted: In(1)
-    pc: In(32)
-    quiet: In(1)
-    reset: Out(1)
-    stop: Out(1)
-    running: Out(1)
-    busy: Out(1)
-    begins: Out(1)
-    ends: Out(1)
-    outcome: Out(OUTCOME)
+    def __init__(self) -> None:
+        super().__init__({
+            "start": In(1),
+            "abort": In(1),
+            "watchdog": In(64),
+            "faults": In(data.ArrayLayout(ENGINE_FAULT, len(Engine))),
+            "halted": In(1),
+            "pc": In(32),
+            "quiet": In(1),
+            "reset": Out(1),
+            "stop": Out(1),
+            "running": Out(1),
+            "busy": Out(1),
+            "begins": Out(1),
+            "ends": Out(1),
+            "outcome": Out(OUTCOME),
+        })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

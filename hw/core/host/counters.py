@@ -19,12 +19,15 @@ class ActivityCounters(wiring.Component):
         engine, activity: which counter to look at; `count` is zero where there is none.
     """
 
-    clear: In(1)
-    running: In(1)
-    activities: In(data.ArrayLayout(ACTIVITY_BITS, len(Engine)))
-    engine: In(3)
-    activity: In(3)
-    count: Out(64)
+    def __init__(self) -> None:
+        super().__init__({
+            "clear": In(1),
+            "running": In(1),
+            "activities": In(data.ArrayLayout(ACTIVITY_BITS, len(Engine))),
+            "engine": In(3),
+            "activity": In(3),
+            "count": Out(64),
+        })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

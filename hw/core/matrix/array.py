@@ -43,8 +43,8 @@ class SystolicArray(wiring.Component):
             for c in range(self._config.array_cols):
                 m.submodules[f"pe_{r}_{c}"] = pe = ProcessingElement(self._config)
                 m.d.comb += [
-                    pe.sum_in.eq(above[c]),
                     pe.activation_in.eq(activation), pe.weight_in.eq(weight),
+                    pe.sum_in.eq(above[c]),
                 ]
                 activation, weight, above[c] = pe.activation_out, pe.weight_out, pe.sum_out
         m.d.comb += [self.sums_out[c].eq(above[c]) for c in range(self._config.array_cols)]

@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.config import AcceleratorConfig
+from hw.core.float.product import decode_factor
 from hw.core.interfaces import FAULT, read_port
 from hw.core.matrix.fetcher import WeightFetcher, load_job
 from hw.core.matrix.pe import weight_load
@@ -59,7 +60,8 @@ class WeightLoader(wiring.Component):
             m.d.comb += [
                 self.weights[k].load.eq(fed),
                 self.weights[k].tag.eq(column.index),
-                self.weights[k].weight.value.eq(Mux(inside, column.elements[k], 0)),
+                self.weights[k].weight.factor.eq(
+                    decode_factor(Mux(inside, column.elements[k], 0), tile.integer)),
                 self.weights[k].weight.raw.eq(tile.integer | ~inside),
             ]
         # The weights enter the array one cycle before the activations of the same decision.

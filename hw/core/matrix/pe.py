@@ -1,12 +1,12 @@
 """One processing element of the systolic array."""
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.config import AcceleratorConfig
 from hw.core.float.adder import ADD_STAGES, ALIGNED_SUM, add_align, add_round
-from hw.core.float.product import multiply_narrow
+from hw.core.float.product import FACTOR, multiply_narrow
 
 ROW_DELAY = ADD_STAGES
 """D: cycles from a PE's partial sum to the one below."""
@@ -15,10 +15,10 @@ SUM_OFFSET = 2
 PE_LATENCY = SUM_OFFSET + ADD_STAGES
 """Cycles from an activation at the PE's input to the partial sum at its output."""
 
-WEIGHT = data.StructLayout({"value": 16, "raw": 1})
-"""`raw`: the partial sum is an int32; with a value of 0 it passes unchanged, whatever it is."""
+WEIGHT = data.StructLayout({"factor": FACTOR, "raw": 1})
+"""`raw`: the partial sum is an int32; with a significand of 0 it passes, whatever it is."""
 
-ACTIVATION = data.StructLayout({"value": 16, "swap": 1})
+ACTIVATION = data.StructLayout({"factor": FACTOR, "swap": 1})
 """`swap`: the shadow weight becomes the active one, for this activation already."""
 
 
@@ -30,9 +30,8 @@ def weight_load(columns: int) -> data.StructLayout:
 class ProcessingElement(wiring.Component):
     """Adds activation * weight to the partial sum that comes from above.
 
-    `activation_out`, `weight_out` are the inputs one cycle later, the tag one less. `sum_out`
-    belongs to the activation of `PE_LATENCY` cycles before and to `sum_in` of `ROW_DELAY` cycles
-    before.
+    What goes along the row leaves one cycle later, the tag one less. `sum_out` belongs to the
+    activation of `PE_LATENCY` cycles before and to `sum_in` of `ROW_DELAY` cycles before.
 
     Args:
         config: `int8` decides whether integers are understood.
@@ -49,7 +48,7 @@ class ProcessingElement(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        nothing = {"value": 0, "raw": 1}
+        nothing = {"factor": {"significand": 0}, "raw": 1}
         shadow, active = Signal(WEIGHT, init=nothing), Signal(WEIGHT, init=nothing)
         activation = Signal(ACTIVATION, reset_less=True)
         m.d.sync += [
@@ -63,24 +62,22 @@ class ProcessingElement(wiring.Component):
             m.d.sync += active.eq(shadow)
         m.d.comb += [
             self.activation_out.eq(activation),
-            self.sum_out.eq(self._multiply_add(m, activation.value, active)),
+            self.sum_out.eq(self._multiply_add(m, activation.factor, active)),
         ]
         return m
 
-    def _multiply_add(self, m: Module, activation: Value, active: data.View) -> Value:
+    def _multiply_add(self, m: Module, activation: data.View, active: data.View) -> Value:
+        """Product, alignment and rounding: a stage each."""
         product, result = Signal(32, reset_less=True), Signal(32, reset_less=True)
         # The flag follows its operands, as the next tile may be of the other type.
         raw = Signal(reset_less=True)
-        value = Signal(32, reset_less=True)
-        rest = Signal(ALIGNED_SUM.size - 32, reset_less=True)
+        middle = Signal(ALIGNED_SUM, reset_less=True)
         integer = active.raw if self._int8 else 0
         passed = (self.sum_in + product)[:32] if self._int8 else self.sum_in
-        aligned = add_align(m, self.sum_in, product)
-        middle = data.View(ALIGNED_SUM, Cat(value, rest))
         m.d.sync += [
-            product.eq(multiply_narrow(m, activation, active.value, integer)),
+            product.eq(multiply_narrow(m, activation, active.factor, integer)),
             raw.eq(active.raw),
-            middle.eq(aligned),
+            middle.eq(add_align(m, self.sum_in, product)),
             result.eq(add_round(m, middle)),
         ]
         with m.If(raw):

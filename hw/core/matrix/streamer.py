@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2, exact_log2
 
 from hw.config import AcceleratorConfig
+from hw.core.float.product import decode_factor
 from hw.core.interfaces import ACTIVITY_BITS, FAULT, read_port
 from hw.core.matrix.activations import ActivationFetcher
 from hw.core.matrix.busy import BusyTable
@@ -107,4 +108,7 @@ class ActivationStreamer(wiring.Component):
         swap = launched & flags.swap
         m.d.sync += self.swaps.eq(self.swaps + swap)
         for k, operand in enumerate(operands):
-            m.d.sync += [self.activations[k].value.eq(operand), self.activations[k].swap.eq(swap)]
+            m.d.sync += [
+                self.activations[k].factor.eq(decode_factor(operand, flags.integer)),
+                self.activations[k].swap.eq(swap),
+            ]

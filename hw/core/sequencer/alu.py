@@ -24,14 +24,17 @@ class Alu(wiring.Component):
         holds: the condition, in the same cycle.
     """
 
-    function: In(range(len(FUNCTIONS)))
-    condition: In(range(len(CONDITIONS)))
-    a: In(32)
-    b: In(32)
-    start: In(1)
-    done: Out(1)
-    result: Out(32)
-    holds: Out(1)
+    def __init__(self) -> None:
+        super().__init__({
+            "function": In(range(len(FUNCTIONS))),
+            "condition": In(range(len(CONDITIONS))),
+            "a": In(32),
+            "b": In(32),
+            "start": In(1),
+            "done": Out(1),
+            "result": Out(32),
+            "holds": Out(1),
+        })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

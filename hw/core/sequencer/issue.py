@@ -59,9 +59,12 @@ class Issue(wiring.Component):
         write: the register write of the instruction that is being executed.
     """
 
-    fetched: In(FETCHED)
-    issued: Out(ISSUED)
-    write: In(REGISTER_WRITE)
+    def __init__(self) -> None:
+        super().__init__({
+            "fetched": In(FETCHED),
+            "issued": Out(ISSUED),
+            "write": In(REGISTER_WRITE),
+        })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -27,18 +27,21 @@ class LoopStack(wiring.Component):
         fetch_ends: this one does, too.
     """
 
-    arrive: In(1)
-    at: In(32)
-    commit: In(1)
-    settled: Out(1)
-    next_pc: Out(32)
-    push: In(1)
-    loop: In(LOOP)
-    full: Out(1)
-    fetch_pc: In(32)
-    fetch_next: Out(32)
-    fetch_ends: Out(1)
-    in_flight: In(2)
+    def __init__(self) -> None:
+        super().__init__({
+            "arrive": In(1),
+            "at": In(32),
+            "commit": In(1),
+            "settled": Out(1),
+            "next_pc": Out(32),
+            "push": In(1),
+            "loop": In(LOOP),
+            "full": Out(1),
+            "fetch_pc": In(32),
+            "fetch_next": Out(32),
+            "fetch_ends": Out(1),
+            "in_flight": In(2),
+        })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -20,9 +20,12 @@ class RegisterFile(wiring.Component):
         write: performed at the end of the cycle in which `valid` is set.
     """
 
-    indices: In(data.ArrayLayout(range(REGISTERS), 2))
-    values: Out(data.ArrayLayout(32, 2))
-    write: In(REGISTER_WRITE)
+    def __init__(self) -> None:
+        super().__init__({
+            "indices": In(data.ArrayLayout(range(REGISTERS), 2)),
+            "values": Out(data.ArrayLayout(32, 2)),
+            "write": In(REGISTER_WRITE),
+        })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

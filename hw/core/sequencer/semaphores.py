@@ -25,9 +25,12 @@ class Semaphores(wiring.Component):
         overflow: a post was taken that exceeds 65535; the counter keeps its value.
     """
 
-    waits: In(stream.Signature(SEMAPHORE_OPERATION)).array(len(Engine))
-    posts: In(stream.Signature(SEMAPHORE_OPERATION)).array(len(Engine))
-    overflow: Out(OVERFLOW)
+    def __init__(self) -> None:
+        super().__init__({
+            "waits": In(stream.Signature(SEMAPHORE_OPERATION)).array(len(Engine)),
+            "posts": In(stream.Signature(SEMAPHORE_OPERATION)).array(len(Engine)),
+            "overflow": Out(OVERFLOW),
+        })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

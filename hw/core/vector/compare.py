@@ -12,7 +12,8 @@ COMPARISON = data.StructLayout({"holds": 1, "minimum": 32, "maximum": 32})
 def compare(m: Module, a: Value, b: Value, order: Value, relation: Value) -> data.View:
     """`COMPARISON` of two 32-bit operands, combinational."""
     is_float = order == Order.FLOAT
-    left, right = (_flushed(x, is_float) for x in (a, b))
+    left, right = Signal(32), Signal(32)
+    m.d.comb += [left.eq(_flushed(a, is_float)), right.eq(_flushed(b, is_float))]
     less, equal, unordered, zeros = Signal(), Signal(), Signal(), Signal()
     m.d.comb += [
         less.eq(_key(left, order) < _key(right, order)),

@@ -1,6 +1,6 @@
 """Addresses of gather and scatter: base + index * stride, lane by lane."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Array, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -39,7 +39,7 @@ class Indexer(wiring.Component):
         lane, index, free = Signal(range(lanes)), Signal(32), Signal()
         beat = self.beat.payload
         m.d.comb += [
-            index.eq(self.indices.payload[lane]),
+            index.eq(Array(self.indices.payload)[lane]),
             free.eq(~self.beat.valid | self.beat.ready),
             self.indices.ready.eq(free & (lane == lanes - 1)),
             beat.lanes.eq(lanes), beat.bytes.eq(1 << size),

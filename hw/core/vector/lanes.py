@@ -1,6 +1,6 @@
 """All lanes, with the control they share and the special functions beside them."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -42,11 +42,12 @@ class Lanes(wiring.Component):
         m.d.sync += final.eq(controls[STAGES - 1])
         results = []
         number_bits = exact_log2(self.config.lanes)
+        elements = Array(self.a)
         for number in range(self.config.lanes):
             m.submodules[f"lane{number}"] = lane = Lane()
             m.d.comb += [
                 lane.a.eq(self.a[number]), lane.b.eq(self.b[number]), lane.c.eq(self.c[number]),
-                lane.permuted.eq(self.a[self.b[number][:number_bits]]),
+                lane.permuted.eq(elements[self.b[number][:number_bits]]),
                 lane.control.eq(controls),
             ]
             results.append(lane.result)
@@ -61,7 +62,8 @@ class Lanes(wiring.Component):
     def _special(self, m: Module, arrived: Signal) -> Signal:
         """The results of all steps so far, the latest one in the highest lanes."""
         width = 32 * self.config.sfu_lanes
-        operands = self.a.as_value().word_select(self.step, width)
+        steps = range(special_steps(self.config))
+        operands = Array(self.a.as_value().word_select(step, width) for step in steps)[self.step]
         newest = []
         for number in range(self.config.sfu_lanes):
             m.submodules[f"special{number}"] = unit = SpecialFunction()

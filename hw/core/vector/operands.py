@@ -1,6 +1,6 @@
 """Operands: registers, streams, constants, the lane number, and lanes exchanged."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -52,7 +52,7 @@ class Operands(wiring.Component):
             operand = Signal(32 * self.config.lanes, name=f"operand_{name}")
             self._choose(m, operand, self.chosen[code], read.data, columns)
             if name == "b":
-                operand = self._exchange(operand, self.chosen.swz)
+                operand = self._exchange(m, operand, self.chosen.swz)
             m.d.sync += getattr(self, name).eq(operand)
         return m
 
@@ -68,21 +68,26 @@ class Operands(wiring.Component):
                 columns: Value) -> None:
         lanes = self.config.lanes
         numbers = Cat(Const(lane, 32) for lane in range(lanes))
+        constant = Signal(32)
+        m.d.comb += constant.eq(Array(self.constants)[code[:4]])
         with m.Switch(code):
             for stream in range(INPUT_STREAMS):
                 with m.Case(f"01--{stream:02b}"):
                     m.d.comb += operand.eq(self.streams[stream])
             with m.Case("10----"):
-                m.d.comb += operand.eq(self.constants[code[:4]].replicate(lanes))
+                m.d.comb += operand.eq(constant.replicate(lanes))
             with m.Case("11----"):
                 m.d.comb += operand.eq(Mux(code[0], columns, numbers))
             with m.Default():
                 m.d.comb += operand.eq(register)
 
-    def _exchange(self, operand: Value, swz: Value) -> Value:
+    def _exchange(self, m: Module, operand: Signal, swz: Value) -> Signal:
         """Lane j from lane j xor swz."""
-        for level in range((self.config.lanes - 1).bit_length()):
-            lanes = [operand[32 * i:32 * i + 32] for i in range(self.config.lanes)]
-            exchanged = Cat(lanes[i ^ (1 << level)] for i in range(self.config.lanes))
-            operand = Mux(swz[level], exchanged, operand)
+        count = self.config.lanes
+        for level in range((count - 1).bit_length()):
+            lanes = [operand[32 * i:32 * i + 32] for i in range(count)]
+            exchanged = Signal(32 * count, name=f"exchanged{level}")
+            m.d.comb += exchanged.eq(Mux(
+                swz[level], Cat(lanes[i ^ (1 << level)] for i in range(count)), operand))
+            operand = exchanged
         return operand

@@ -27,7 +27,7 @@ _FLAGS = {"function": Special, "sign": 1, "exponent": 8, "nan": 1}
 
 def _entries() -> tuple[data.StructLayout, list[dict[str, int]]]:
     """Layout and contents of the read-only memory of coefficients."""
-    rows = [dict(c0=0, c1=0, c2=0)] * TABLE_DEPTH
+    rows = [{"c0": 0, "c1": 0, "c2": 0}] * TABLE_DEPTH
     for function, start in TABLE_START.items():
         table = tables()[function.name.lower()].coefficients
         rows[start:start + len(table)] = [

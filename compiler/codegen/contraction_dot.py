@@ -1,0 +1,152 @@
+"""Code for dot_general.
+
+Every sum is made in ascending k, where k counts through the contracting dimensions in the order
+the operation lists them, the last one fastest; products are exact, sums f32 or s32. With several
+parts (`contraction_prepare`) there is one pass over all of k for each term.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from compiler.codegen.context import Context
+from compiler.codegen.contraction_axes import Axis, boxes, positions
+from compiler.codegen.contraction_loop import Block, ContractionLoop
+from compiler.codegen.contraction_operands import DotActivations, DotWeights, Operand, Tiling
+from compiler.codegen.contraction_output import Epilogue, Grid
+from compiler.codegen.contraction_plan import Plan, Shape, choose
+from compiler.codegen.contraction_prepare import Prepared, Scheme, prepare, scheme
+from compiler.codegen.contraction_sink import epilogue_bytes, epilogue_of, is_plain, make_sink
+from compiler.codegen.contraction_slabs import dense_k_tiles, make_slabs
+from compiler.errors import CompileError, Location
+from compiler.ir.loops import Contraction
+from compiler.ir.types import ElementType
+from compiler.ops.contraction import free_dimensions
+from compiler.ops.views import View
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A batch of matrix products.
+
+    Attributes:
+        activations, weights: where the factors are; their axes have the strides of the
+            epilogue's operands behind their own.
+        grid_batch: for each batch index the offsets of the epilogue's operands.
+        scheme: which parts are multiplied.
+        result_bytes, epilogue_bytes: for each result element, in DRAM and in the scratchpad.
+    """
+
+    activations: Operand
+    weights: Operand
+    grid_batch: tuple[tuple[int, ...], ...]
+    scheme: Scheme
+    result_bytes: int
+    epilogue_bytes: int
+
+    @property
+    def shape(self) -> Shape:
+        pair = (self.activations, self.weights)
+        rows, columns, k = (prod(axis.size for axis in axes)
+                            for axes in (pair[0].free, pair[1].free, pair[0].k))
+        return Shape(len(pair[0].batch), rows, columns, k,
+                     (pair[0].dram_type.size, pair[1].dram_type.size), pair[0].local_type.size,
+                     self.result_bytes, (pair[0].k_contiguous, pair[1].k_contiguous),
+                     sum(len(group) for group in self.scheme.groups), self.scheme.parts,
+                     self.epilogue_bytes, self.scheme.run)
+
+
+def generate_dot(context: Context, contraction: Contraction) -> None:
+    """Appends the commands of a dot_general and its epilogue.
+
+    Raises:
+        CompileError: its tiles do not fit the scratchpad.
+    """
+    op, location = contraction.op, contraction.op.source
+    epilogue = epilogue_of(context, contraction)
+    if op.tensor.size == 0:
+        return
+    made = scheme(contraction.lhs.element, contraction.rhs.element,
+                  op.attrs.get("precision_config", ()), context.config.int8)
+    dims = op.attrs["dot_dimension_numbers"]
+    lhs_batch, rhs_batch = dims["lhs_batching_dimensions"], dims["rhs_batching_dimensions"]
+    lhs_k, rhs_k = dims["lhs_contracting_dimensions"], dims["rhs_contracting_dimensions"]
+    lhs_free = free_dimensions(len(contraction.lhs.view.shape), [*lhs_batch, *lhs_k])
+    rhs_free = free_dimensions(len(contraction.rhs.view.shape), [*rhs_batch, *rhs_k])
+    lhs = prepare(context, contraction.lhs, made.parts[0], made.local,
+                  (*lhs_batch, *lhs_free, *lhs_k), location)
+    rhs = prepare(context, contraction.rhs, made.parts[1], made.local,
+                  (*rhs_batch, *rhs_k, *rhs_free), location)
+    views = [o.view if o is not None else View(op.tensor.shape, (0,) * op.tensor.rank)
+             for o in epilogue.operands]
+    first_row = len(lhs_batch)
+    first_column = first_row + len(lhs_free)
+    k = tuple(Axis(lhs.view.shape[a], (lhs.view.strides[a], rhs.view.strides[b]))
+              for a, b in zip(lhs_k, rhs_k, strict=True))
+    batch = [Axis(lhs.view.shape[a], (lhs.view.strides[a], rhs.view.strides[b],
+                                      *(v.strides[d] for v in views)))
+             for d, (a, b) in enumerate(zip(lhs_batch, rhs_batch, strict=True))]
+    offsets = positions(batch) if batch else [(0,) * (2 + len(views))]
+    dot = Dot(
+        _operand(lhs, 0, offsets, _free_axes(lhs.view, lhs_free, views, first_row), k, made.local),
+        _operand(rhs, 1, offsets, _free_axes(rhs.view, rhs_free, views, first_column), k,
+                 made.local),
+        tuple(o[2:] for o in offsets), made,
+        sum(p.tensor.element.size for p in epilogue.results),
+        epilogue_bytes(contraction, epilogue, made))
+    emit_dot(context, dot, epilogue, is_plain(contraction), location)
+    lhs.free(context)
+    rhs.free(context)
+
+
+def _free_axes(view: View, dims: Sequence[int], views: Sequence[View], first: int
+               ) -> tuple[Axis, ...]:
+    """Free axes of an operand, which are dimensions first, first + 1, ... of the result."""
+    axes = tuple(Axis(view.shape[d], (view.strides[d], *(v.strides[first + i] for v in views)))
+                 for i, d in enumerate(dims))
+    return axes or (Axis(1, (1, *(0 for _ in views))),)
+
+
+def _operand(prepared: Prepared, index: int, offsets: Sequence[tuple[int, ...]],
+             free: tuple[Axis, ...], k: tuple[Axis, ...], local: ElementType) -> Operand:
+    dtype = prepared.places[0].tensor.element.memory
+    return Operand(tuple((p.window, p.offset + prepared.view.offset * dtype.size)
+                         for p in prepared.places), index, dtype, local.memory,
+                   tuple(o[index] for o in offsets), free, k or (Axis(1, (1, 1)),))
+
+
+def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, location: Location
+             ) -> None:
+    """Appends the commands of a dot product whose operands are prepared.
+
+    Raises:
+        CompileError: its tiles do not fit the scratchpad.
+    """
+    config, shape = context.config, dot.shape
+    plan = choose(config, shape, config.scratchpad_bytes)
+    if plan is None:
+        raise CompileError(
+            f"tiles of this contraction do not fit the scratchpad of {config.scratchpad_bytes} "
+            "bytes: use a configuration with a larger one", location)
+    depths = (*plan.first_depths, plan.depth)
+    tiling = Tiling(tuple(boxes(dot.activations.free, [plan.rows])),
+                    tuple(boxes(dot.weights.free, [plan.columns], depth=1)),
+                    tuple(boxes(dot.activations.k, depths)),
+                    tuple(term for group in dot.scheme.groups for term in group), plan.resident)
+    slabs = make_slabs(
+        dot.scheme, [dense_k_tiles(box.count, config.array_rows) for box in tiling.k])
+    grid = Grid((shape.batch, shape.rows, shape.columns), tiling.rows, tiling.columns,
+                dot.grid_batch)
+    loop = ContractionLoop(
+        context, DotActivations(context, dot.activations, tiling, location),
+        DotWeights(context, dot.weights, tiling, location),
+        make_sink(context, grid, epilogue, plain, dot.scheme, location), slabs,
+        dot.scheme.local is ElementType.I8, location)
+    loop.run(_blocks(shape.batch, tiling, plan))
+
+
+def _blocks(batch: int, tiling: Tiling, plan: Plan) -> Sequence[Block]:
+    rows, columns = range(len(tiling.rows)), range(len(tiling.columns))
+    if plan.rows_outer:
+        return [Block(b, r, c) for b in range(batch) for r in rows for c in columns]
+    return [Block(b, r, c) for b in range(batch) for c in columns for r in rows]

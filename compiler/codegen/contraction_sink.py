@@ -1,0 +1,59 @@
+"""What follows a contraction, and what takes its sums there."""
+
+from compiler.codegen.context import Context
+from compiler.codegen.contraction_fold import FoldSums
+from compiler.codegen.contraction_loop import Sink
+from compiler.codegen.contraction_output import ComputeResult, Epilogue, Grid, Output, StoreSums
+from compiler.codegen.contraction_prepare import Scheme
+from compiler.codegen.elementwise import WORD
+from compiler.codegen.loop_graph import build
+from compiler.errors import Location
+from compiler.ir.loops import Accumulated, Contraction
+from compiler.ir.types import ElementType
+from hw.isa.dtypes import DType
+
+DIRECT = (ElementType.F32, ElementType.BF16, ElementType.I32, ElementType.U32)
+"""Element types the store DMA makes of sums."""
+
+
+def epilogue_of(context: Context, contraction: Contraction) -> Epilogue:
+    """The computation that follows a contraction."""
+    built = build(context, contraction.epilogue.nodes)
+    results = contraction.epilogue.results
+    return Epilogue(built.graph, built.operands, tuple(built.values[r.node] for r in results),
+                    tuple(context.place(r.value) for r in results))
+
+
+def is_plain(contraction: Contraction) -> bool:
+    """Whether the sums are the result, in a type the store DMA makes of them."""
+    results = contraction.epilogue.results
+    node = contraction.epilogue.nodes[results[0].node]
+    return len(results) == 1 and isinstance(node, Accumulated) and node.element in DIRECT
+
+
+def epilogue_bytes(contraction: Contraction, epilogue: Epilogue, made: Scheme) -> int:
+    """Scratchpad bytes for each result element: operands as large as the result, results, and
+    totals of folded sums."""
+    totals = WORD if made.is_folded else 0
+    if is_plain(contraction):
+        return totals
+    operands = sum(o.unit for o in epilogue.operands
+                   if o is not None and o.place is not None and all(
+                       s != 0 or n == 1 for s, n in zip(o.view.strides, o.view.shape, strict=True)))
+    return totals + operands + 2 * sum(p.tensor.element.size for p in epilogue.results)
+
+
+def make_sink(context: Context, grid: Grid, epilogue: Epilogue, plain: bool, made: Scheme,
+              location: Location) -> Sink:
+    """What takes the sums of a scheme to the results."""
+    integer = made.run is not None or made.local is ElementType.I8
+    sums = DType.S32 if integer else DType.F32
+    output: Output = ComputeResult(context, grid, epilogue, sums, location)
+    if plain:
+        output = StoreSums(context, grid, epilogue.results[0], sums, location)
+    if not made.is_folded:
+        return output
+    rows = max(box.count for box in grid.rows)
+    tiles = -(-max(box.count for box in grid.columns) // context.config.array_cols)
+    in_accumulators = DType.S32 if made.local is ElementType.I8 else DType.F32
+    return FoldSums(context, output, in_accumulators, rows, tiles)

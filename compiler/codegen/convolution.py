@@ -1,0 +1,212 @@
+"""Code for convolution.
+
+Every sum is made in ascending k, where k counts through the positions in the window, outermost
+dimension first, and for each through the input features of the group. There is no im2col: a
+weight tile holds some consecutive k, and the matmul's addresses walk the windows under them. Where
+neighbouring kernel positions are neighbours in memory (no kernel dilation) a tile crosses from
+one to the next, so that few channels still fill the array.
+
+Inside the machine features are innermost; other layouts of input, kernel and result are
+rearranged in DRAM before and after.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+from compiler.codegen.context import Context, Place
+from compiler.codegen.contraction_axes import Axis, Box, boxes
+from compiler.codegen.contraction_loop import Block, ContractionLoop
+from compiler.codegen.contraction_operands import DotWeights, Operand, Tiling, cut
+from compiler.codegen.contraction_output import Epilogue, Grid
+from compiler.codegen.contraction_prepare import Prepared, Scheme, arranged, prepare, scheme
+from compiler.codegen.contraction_sink import epilogue_bytes, epilogue_of, is_plain, make_sink
+from compiler.codegen.contraction_slabs import k_tiles, make_slabs
+from compiler.codegen.convolution_operands import Input, WindowActivations, row_box
+from compiler.codegen.convolution_plan import Shape, choose
+from compiler.codegen.copies import copy
+from compiler.codegen.operands import Operand as Walk
+from compiler.errors import CompileError, Location
+from compiler.ir.loops import Contraction, Load
+from compiler.ir.types import ElementType, Tensor
+from compiler.ops.contraction import spatial_windows
+from compiler.ops.views import View
+from compiler.ops.windows import SpatialWindow
+from hw.isa.program import WORKSPACE_WINDOW
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Dimensions of a tensor: batch (or kernel output features), spatial, features."""
+
+    batch: int
+    spatial: tuple[int, ...]
+    features: int
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Features innermost."""
+        return self.batch, *self.spatial, self.features
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution with operands the matrix unit understands."""
+
+    source: Input
+    kernel: Prepared
+    kernel_layout: Layout
+    result_layout: Layout
+    result: tuple[int, ...]
+    groups: int
+    scheme: Scheme
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Results along batch and spatial dimensions."""
+        return tuple(self.result[d] for d in self.result_layout.order[:-1])
+
+    @property
+    def features(self) -> int:
+        return self.result[self.result_layout.features]
+
+    def k_axes(self) -> tuple[Axis, ...]:
+        """k with strides in the input tile and in the kernel.
+
+        Outer kernel dimensions get strides in the tile that join with nothing: how far apart
+        their positions are depends on the tile.
+        """
+        view, source = self.kernel.view, self.source
+        axes = [Axis(w.size, (-1 - number, view.strides[d])) for number, (w, d) in enumerate(
+            zip(source.windows, self.kernel_layout.spatial, strict=True))]
+        if axes:
+            last = source.windows[-1].dilation * source.channels
+            axes[-1] = Axis(axes[-1].size, (last, axes[-1].strides[1]))
+        return (*axes, Axis(source.channels, (1, view.strides[self.kernel_layout.features])))
+
+
+def generate_convolution(context: Context, contraction: Contraction) -> None:
+    """Appends the commands of a convolution and its epilogue.
+
+    Raises:
+        CompileError: its tiles do not fit the scratchpad.
+    """
+    op, location = contraction.op, contraction.op.source
+    if op.tensor.size == 0:
+        return
+    made = scheme(contraction.lhs.element, contraction.rhs.element,
+                  op.attrs.get("precision_config", ()), context.config.int8)
+    dims = op.attrs["dimension_numbers"]
+    lhs_layout = Layout(dims["input_batch_dimension"], tuple(dims["input_spatial_dimensions"]),
+                        dims["input_feature_dimension"])
+    kernel_layout = Layout(dims["kernel_output_feature_dimension"],
+                           tuple(dims["kernel_spatial_dimensions"]),
+                           dims["kernel_input_feature_dimension"])
+    result_layout = Layout(dims["output_batch_dimension"],
+                           tuple(dims["output_spatial_dimensions"]),
+                           dims["output_feature_dimension"])
+    windows = tuple(spatial_windows(op.call))
+    lhs = arranged(context, prepare(
+        context, contraction.lhs, made.parts[0], made.local, lhs_layout.order, location),
+        lhs_layout.order, location)
+    kernel_order = (*kernel_layout.spatial, kernel_layout.features, kernel_layout.batch)
+    kernel = arranged(context, prepare(
+        context, _unreversed(contraction.rhs, windows, kernel_layout), made.parts[1], made.local,
+        kernel_order, location), kernel_order, location)
+    groups = op.attrs.get("feature_group_count", 1)
+    source = Input(_places(lhs), lhs.places[0].tensor.element.memory, made.local.memory,
+                   tuple(lhs.view.strides[d] for d in lhs_layout.order),
+                   lhs.view.shape[lhs_layout.features] // groups, windows)
+    conv = Convolution(source, kernel, kernel_layout, result_layout, op.tensor.shape, groups, made)
+    _emit_arranged(context, conv, contraction, location)
+    lhs.free(context)
+    kernel.free(context)
+
+
+def _places(prepared: Prepared) -> tuple[tuple[int, int], ...]:
+    size = prepared.places[0].tensor.element.size
+    return tuple((p.window, p.offset + prepared.view.offset * size) for p in prepared.places)
+
+
+def _unreversed(load: Load, windows: Sequence[SpatialWindow], layout: Layout) -> Load:
+    """The kernel as it is walked forwards."""
+    strides, offset = list(load.view.strides), load.view.offset
+    for window, d in zip(windows, layout.spatial, strict=True):
+        if window.reverse:
+            offset += (window.size - 1) * strides[d]
+            strides[d] = -strides[d]
+    return replace(load, view=View(load.view.shape, tuple(strides), offset))
+
+
+def _emit_arranged(context: Context, conv: Convolution, contraction: Contraction,
+                   location: Location) -> None:
+    """Emits into the results' places, or next to them when their features are not innermost."""
+    epilogue = epilogue_of(context, contraction)
+    order = conv.result_layout.order
+    moving = [d for d in order if conv.result[d] > 1]
+    if moving == sorted(moving):
+        _emit(context, conv, epilogue, contraction, location)
+        return
+    shape = tuple(conv.result[d] for d in order)
+    temporary = []
+    for place in epilogue.results:
+        tensor = Tensor(shape, place.tensor.element)
+        temporary.append(
+            Place(WORKSPACE_WINDOW, context.workspace.allocate(tensor.bytes), tensor))
+    _emit(context, conv, replace(epilogue, results=tuple(temporary)), contraction, location)
+    for place, target in zip(temporary, epilogue.results, strict=True):
+        strides = [0] * len(order)
+        for d, stride in zip(order, place.tensor.strides, strict=True):
+            strides[d] = stride
+        copy(context, Walk(place, View(conv.result, tuple(strides))), target, location)
+        context.workspace.free(place.offset, place.tensor.bytes)
+
+
+def _emit(context: Context, conv: Convolution, epilogue: Epilogue, contraction: Contraction,
+          location: Location) -> None:
+    config, source, made = context.config, conv.source, conv.scheme
+    columns = conv.features // conv.groups
+    axes = conv.k_axes()
+    tiles = sum(len(k_tiles(box, config.array_rows)) for box in boxes(axes, [1 << 30]))
+    weight_type = conv.kernel.places[0].tensor.element.memory
+    plan = choose(config, Shape(
+        source, conv.rows, conv.groups, columns, prod(a.size for a in axes), tiles,
+        weight_type.size, sum(p.tensor.element.size for p in epilogue.results),
+        epilogue_bytes(contraction, epilogue, made), sum(len(g) for g in made.groups), made.parts,
+        made.run))
+    if plan is None:
+        raise CompileError(
+            f"tiles of this convolution do not fit the scratchpad of {config.scratchpad_bytes} "
+            "bytes: use a configuration with a larger one", location)
+    views = [o.view.strides if o is not None else (0,) * len(conv.result)
+             for o in epilogue.operands]
+    row_strides = [[v[d] for d in conv.result_layout.order[:-1]] for v in views]
+    rows = tuple(row_box(r, conv.rows, row_strides) for r in plan.rows)
+    column_axis = Axis(conv.features, (
+        conv.kernel.view.strides[conv.kernel_layout.batch],
+        *(v[conv.result_layout.features] for v in views)))
+    tiling = Tiling(rows, _columns(column_axis, columns, plan.columns),
+                    tuple(boxes(axes, [plan.depth])),
+                    tuple(term for group in made.groups for term in group),
+                    ("none", plan.weights))
+    weights = Operand(_places(conv.kernel), 1, weight_type, made.local.memory, (0,),
+                      (column_axis,), axes)
+    grid = Grid((1, prod(conv.rows), conv.features), tiling.rows, tiling.columns,
+                ((0,) * len(views),))
+    slabs = make_slabs(made, [k_tiles(box, config.array_rows) for box in tiling.k])
+    loop = ContractionLoop(
+        context,
+        WindowActivations(context, source, plan.rows, tiling, columns, plan.buffers, location),
+        DotWeights(context, weights, tiling, location),
+        make_sink(context, grid, epilogue, is_plain(contraction), made, location), slabs,
+        made.local is ElementType.I8, location)
+    loop.run([Block(0, r, c) for r in range(len(tiling.rows))
+              for c in range(len(tiling.columns))])
+
+
+def _columns(axis: Axis, group: int, limit: int) -> tuple[Box, ...]:
+    """Ranges of result features, none beyond its group."""
+    return tuple(
+        Box(start + first, tuple((start + first) * s for s in axis.strides),
+            (Axis(count, axis.strides),))
+        for start in range(0, axis.size, group) for first, count in cut(group, limit))

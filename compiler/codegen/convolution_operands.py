@@ -1,0 +1,209 @@
+"""The input of a convolution in the scratchpad.
+
+A block of result rows (batch and spatial positions) needs one tile of the input: every position
+its windows touch, padding included, channels innermost. The load DMA generates the padding. The
+matmul's address pattern walks the windows, so nothing is copied per kernel position.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from compiler.codegen.commands import NO_LIMIT
+from compiler.codegen.context import Context
+from compiler.codegen.contraction_axes import Axis, Box
+from compiler.codegen.contraction_loop import Activations, Block, KTile, Piece, Slab, Visit
+from compiler.codegen.contraction_operands import Tiling, cut
+from compiler.codegen.footprint import Step, transfers
+from compiler.errors import Location
+from compiler.ir.types import row_major
+from compiler.ops.windows import SpatialWindow
+from hw.isa.dtypes import DType
+
+
+@dataclass(frozen=True)
+class Input:
+    """A convolution's input in DRAM.
+
+    Attributes:
+        places: (window, byte offset) of each part.
+        strides: elements between neighbours along batch, spatial dimensions, features.
+        channels: features of a group.
+    """
+
+    places: tuple[tuple[int, int], ...]
+    dram_type: DType
+    local_type: DType
+    strides: tuple[int, ...]
+    channels: int
+    windows: tuple[SpatialWindow, ...]
+
+    def tile_shape(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """Batch, positions, channels of the tile for so many results along each dimension."""
+        spans = [(n - 1) * w.stride + (w.size - 1) * w.dilation + 1
+                 for n, w in zip(sizes[1:], self.windows, strict=True)]
+        return sizes[0], *spans, self.channels
+
+    def tile_bytes(self, sizes: Sequence[int]) -> int:
+        return prod(self.tile_shape(sizes)) * self.local_type.size
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A range of result rows: first index and size along batch and spatial dimensions."""
+
+    start: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+
+def row_ranges(shape: Sequence[int], limit: int) -> list[Rows]:
+    """Consecutive ranges of at most `limit` rows, each a box of the shape, of similar sizes."""
+    inner = len(shape) - 1
+    while inner > 0 and prod(shape[inner:]) <= limit:
+        inner -= 1
+    unit = prod(shape[inner + 1:])
+    pieces = -(-shape[inner] // max(limit // unit, 1))
+    step = -(-shape[inner] // pieces)
+    ranges = []
+    for outer in range(prod(shape[:inner])):
+        position: list[int] = []
+        for extent in reversed(shape[:inner]):
+            outer, index = divmod(outer, extent)
+            position.insert(0, index)
+        ranges += [Rows((*position, first, *(0,) * (len(shape) - inner - 1)),
+                        (*(1,) * inner, count, *shape[inner + 1:]))
+                   for first, count in cut(shape[inner], step)]
+    return ranges
+
+
+class WindowActivations(Activations):
+    """Windows of the input.
+
+    Args:
+        group_columns: result features of a group.
+        buffers: tiles held at once.
+    """
+
+    def __init__(self, context: Context, source: Input, rows: Sequence[Rows], tiling: Tiling,
+                 group_columns: int, buffers: int, location: Location) -> None:
+        self.context, self.source, self.rows, self.tiling = context, source, rows, tiling
+        self.group_columns, self.buffers, self.location = group_columns, buffers, location
+        largest = max(source.tile_bytes(r.sizes) for r in rows)
+        self.slots = (largest,) * (buffers * len(source.places))
+        self.groups = -(-sum(box.count for box in tiling.columns) // group_columns)
+
+    def _group(self, block: Block) -> int:
+        return self.tiling.columns[block.columns].start // self.group_columns
+
+    def _part(self, slab: Slab) -> int:
+        return self.tiling.terms[slab.term][0]
+
+    def key(self, at: Visit) -> Hashable:
+        return at.block.rows, self._group(at.block), self._part(at.slab)
+
+    def slot(self, at: Visit) -> int:
+        turn = (at.block.rows * self.groups + self._group(at.block)) % self.buffers
+        return turn * len(self.source.places) + self._part(at.slab)
+
+    def size(self, at: Visit) -> int:
+        return self.source.tile_bytes(self.rows[at.block.rows].sizes)
+
+    def load(self, at: Visit, address: int) -> None:
+        source, rows = self.source, self.rows[at.block.rows]
+        shape = source.tile_shape(rows.sizes)
+        size, unit = source.dram_type.size, source.local_type.size
+        window, offset = source.places[self._part(at.slab)]
+        first = rows.start[0] * source.strides[0]
+        first += self._group(at.block) * source.channels * source.strides[-1]
+        local = [n * unit for n in row_major(shape)]
+        steps = [Step(shape[-1], source.strides[-1] * size, unit)]
+        start = address
+        for d in range(len(source.windows) - 1, -1, -1):
+            index, shift, step = _axis(source.windows[d], rows.start[d + 1], shape[d + 1])
+            first += index * source.strides[d + 1]
+            start += shift * local[d + 1]
+            steps.append(Step(step.size, source.strides[d + 1] * size,
+                              step.local * local[d + 1], step.lo, step.hi))
+        steps.append(Step(shape[0], source.strides[0] * size, local[0]))
+        if any(w.base_dilation > 1 for w in source.windows):
+            zeros = Step(prod(shape), size, unit, 0, 0)
+            self._copy(window, offset, address, [zeros])
+        if all(step.size for step in steps):
+            self._copy(window, offset + first * size, start, _joined(steps))
+
+    def _copy(self, window: int, offset: int, local: int, steps: Sequence[Step]) -> None:
+        source = self.source
+        for transfer in transfers(window, offset, local, steps, source.dram_type,
+                                  source.local_type):
+            self.context.load(transfer, self.location)
+
+    def pieces(self, at: Visit, count: int) -> Sequence[Piece]:
+        rows = self.rows[at.block.rows]
+        pitch = self._window_pitch(rows)
+        walk = [(n, p) for n, p in zip(rows.sizes, pitch, strict=True) if n > 1] or [(1, 0)]
+        (outer, stride), *inner = walk
+        unit = prod(n for n, _ in inner)
+        return [Piece(first * unit, n * unit, first * stride,
+                      tuple(reversed([(n, stride), *inner])))
+                for first, n in cut(outer, -(-outer // count))]
+
+    def _window_pitch(self, rows: Rows) -> list[int]:
+        """Bytes of the tile from a result's window to the next one's, along each dimension."""
+        unit = self.source.local_type.size
+        local = row_major(self.source.tile_shape(rows.sizes))
+        strides = [1, *(w.stride for w in self.source.windows)]
+        return [s * n * unit for s, n in zip(strides, local[:-1], strict=True)]
+
+    def k_offset(self, at: Visit, tile: KTile) -> int:
+        source = self.source
+        local = row_major(source.tile_shape(self.rows[at.block.rows].sizes))
+        taps, channel = divmod(self.tiling.k[at.slab.box].start + tile.start, source.channels)
+        offset = channel
+        for window, stride in zip(reversed(source.windows), reversed(local[1:-1]), strict=True):
+            taps, tap = divmod(taps, window.size)
+            offset += tap * window.dilation * stride
+        return offset * source.local_type.size
+
+
+def _axis(window: SpatialWindow, first: int, span: int) -> tuple[int, int, Step]:
+    """How `span` positions from result `first`'s window on are loaded along one dimension.
+
+    Returns:
+        Index of the first input element (it may not exist), its position in the tile, and the
+        step from there, in positions.
+    """
+    base = first * window.stride - window.low
+    if window.base_dilation == 1:
+        lo, hi = max(-base, 0), min(window.extent - base, span)
+        whole = lo == 0 and hi == span
+        return base, 0, Step(span, 1, 1, min(lo, span), NO_LIMIT if whole else max(hi, 0))
+    index = max(-(-base // window.base_dilation), 0)
+    end = min(-(-(base + span) // window.base_dilation), window.extent)
+    step = Step(max(end - index, 0), 1, window.base_dilation)
+    return index, index * window.base_dilation - base, step
+
+
+def _joined(steps: list[Step]) -> list[Step]:
+    """Rows of whole channels that lie next to each other as one row, padding included."""
+    channels, inner, *outer = steps
+    if (inner.dram, inner.local) != (channels.size * channels.dram, channels.size * channels.local):
+        return steps
+    n = channels.size
+    hi = inner.hi if inner.hi == NO_LIMIT else inner.hi * n
+    return [Step(n * inner.size, channels.dram, channels.local, inner.lo * n, hi), *outer]
+
+
+def row_box(rows: Rows, shape: Sequence[int], strides: Sequence[Sequence[int]]) -> Box:
+    """A range of rows as a box.
+
+    Args:
+        shape: of all rows; strides: of each epilogue operand along each dimension.
+    """
+    start = sum(i * n for i, n in zip(rows.start, row_major(tuple(shape)), strict=True))
+    offsets = tuple(sum(i * s for i, s in zip(rows.start, operand, strict=True))
+                    for operand in strides)
+    axes = [Axis(n, (0, *(operand[d] for operand in strides)))
+            for d, n in enumerate(rows.sizes)]
+    while len(axes) > 1 and axes[0].size == 1:
+        del axes[0]
+    return Box(start, (0, *offsets), tuple(axes))

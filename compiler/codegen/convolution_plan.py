@@ -1,0 +1,143 @@
+"""Tile sizes of a convolution, chosen by predicted cycles."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+from compiler.codegen.convolution_operands import Input, Rows, row_ranges
+from hw import timing
+from hw.config import AcceleratorConfig
+
+STREAMED_PIECES = 3
+"""Pieces of streamed weights that must fit at once: in use, loaded, on the way."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes that a plan depends on.
+
+    Attributes:
+        rows: results along batch and spatial dimensions.
+        columns: result features of a group; `k` steps of each sum, `tiles` weight tiles for it.
+        weight_bytes: of an element in DRAM.
+        result_bytes: of a result element in DRAM; `epilogue_bytes`: scratchpad it needs.
+        longest: the longest slab, None for any.
+    """
+
+    source: Input
+    rows: tuple[int, ...]
+    groups: int
+    columns: int
+    k: int
+    tiles: int
+    weight_bytes: int
+    result_bytes: int
+    epilogue_bytes: int
+    terms: int
+    parts: tuple[int, int]
+    longest: int | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a convolution is cut.
+
+    Attributes:
+        rows: ranges of result rows; columns, depth: of a block, of a slab, at most.
+        weights: `whole` when all weights stay in the scratchpad, else `none`.
+        buffers: input tiles held at once.
+    """
+
+    rows: tuple[Rows, ...]
+    columns: int
+    depth: int
+    weights: str
+    buffers: int
+
+
+def choose(config: AcceleratorConfig, shape: Shape) -> Plan | None:
+    """The plan with the fewest predicted cycles; None when nothing fits."""
+    fitting = (p for p in _candidates(config, shape) if _bytes(shape, p) <= config.scratchpad_bytes)
+    return min(fitting, key=lambda p: (_cycles(config, shape, p), -p.depth), default=None)
+
+
+def _candidates(config: AcceleratorConfig, shape: Shape) -> Iterator[Plan]:
+    seen: set[tuple[Rows, ...]] = set()
+    for limit in _doubling(1, min(prod(shape.rows), config.accumulator_rows)):
+        rows = tuple(row_ranges(shape.rows, limit))
+        if rows in seen:
+            continue
+        seen.add(rows)
+        for columns, depth in product(_doubling(config.array_cols, shape.columns),
+                                      _doubling(config.array_rows, shape.k)):
+            if shape.longest is not None and depth > shape.longest:
+                continue
+            tiles = -(-columns // config.array_cols)
+            blocks = len(rows) * -(-shape.columns // columns) * shape.groups
+            if _size(rows) * tiles * (1 if blocks == 1 else 2) > config.accumulator_rows:
+                continue
+            for weights, buffers in product(("none", "whole"), (1, 2)):
+                yield Plan(rows, columns, depth, weights, buffers)
+
+
+def _doubling(first: int, last: int) -> list[int]:
+    sizes = []
+    while first < last:
+        sizes.append(first)
+        first *= 2
+    return [*sizes, last]
+
+
+def _size(rows: Sequence[Rows]) -> int:
+    return max(prod(r.sizes) for r in rows)
+
+
+def _tile_bytes(shape: Shape, plan: Plan) -> int:
+    return max(shape.source.tile_bytes(r.sizes) for r in plan.rows)
+
+
+def _bytes(shape: Shape, plan: Plan) -> int:
+    """Scratchpad for operands and results."""
+    unit = shape.source.local_type.size
+    total = plan.buffers * shape.parts[0] * _tile_bytes(shape, plan)
+    total += _size(plan.rows) * plan.columns * shape.epilogue_bytes
+    if plan.weights == "whole":
+        wide = -(-shape.columns // plan.columns) * plan.columns * shape.groups
+        return total + (shape.k + plan.depth) * wide * unit * shape.parts[1]
+    return total + STREAMED_PIECES * plan.depth * plan.columns * unit
+
+
+def _cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
+    """What the busiest engine has to do, and what cannot overlap."""
+    size = _size(plan.rows)
+    column_blocks = -(-shape.columns // plan.columns)
+    tiles = -(-plan.columns // config.array_cols)
+    one = max(tiles * timing.matmul_cycles(config, size), timing.array_latency(config))
+    compute = len(plan.rows) * shape.groups * column_blocks * shape.tiles * shape.terms * one
+    sizes = plan.rows[0].sizes
+    tile = _input_cycles(config, shape, sizes)
+    slabs = -(-shape.k // plan.depth)
+    piece = timing.dma_cycles(
+        config, min(plan.depth, shape.k), plan.columns * shape.weight_bytes)
+    weights = shape.groups * column_blocks * slabs * piece
+    if plan.weights == "none":
+        weights *= len(plan.rows) * shape.terms
+    else:
+        weights *= shape.parts[1]
+    inputs = len(plan.rows) * shape.groups * shape.parts[0] * tile
+    stores = shape.groups * column_blocks * timing.dma_cycles(
+        config, prod(shape.rows), plan.columns * shape.result_bytes)
+    drain = timing.dma_cycles(config, size, plan.columns * shape.result_bytes)
+    if plan.buffers == 1:
+        compute += inputs - tile
+    return max(compute, weights + inputs, stores) + tile + piece + drain
+
+
+def _input_cycles(config: AcceleratorConfig, shape: Shape, sizes: Sequence[int]) -> int:
+    """One tile of the input: a row for each position, or for each line when lines are dense."""
+    batch, *spans, channels = shape.source.tile_shape(sizes)
+    length = channels * shape.source.dram_type.size
+    if shape.source.strides[-2] == channels:
+        return timing.dma_cycles(config, batch * prod(spans[:-1]), spans[-1] * length)
+    return timing.dma_cycles(config, batch * prod(spans), length)

@@ -1,0 +1,47 @@
+"""A tensor inside another one of padding."""
+
+from collections.abc import Sequence
+
+from compiler.codegen.context import Context, Place
+from compiler.codegen.copies import copy, fill
+from compiler.codegen.loop_graph import literal_bits, operand_of
+from compiler.codegen.operands import Operand
+from compiler.errors import Location
+from compiler.ir.loops import Index, Literal, Load
+from compiler.ops.views import View
+
+
+def source(context: Context, node: Load | Literal | Index) -> Operand | int:
+    """What a node stands for: a walk, or lane bits of a number."""
+    return literal_bits(node) if isinstance(node, Literal) else operand_of(context, node)
+
+
+def pad(context: Context, inside: Operand | int, shape: Sequence[int], value: Operand | int,
+        low: Sequence[int], interior: Sequence[int], target: Place, location: Location) -> None:
+    """Appends the commands that put a tensor, spread out and shifted, into one of padding.
+
+    Args:
+        inside: a walk over `shape`, or lane bits of all its elements.
+        value: what the rest becomes.
+        low: positions before the first element, may be negative; `interior`: between neighbours.
+    """
+    firsts, extents = [], []
+    for n, total, before, between in zip(shape, target.tensor.shape, low, interior, strict=True):
+        step = between + 1
+        first = min(max(-(before // step), 0), n)
+        last = min(-((before - total) // step), n)
+        firsts.append(first)
+        extents.append(max(last - first, 0))
+    strides = target.tensor.strides
+    offset = sum((b + f * (i + 1)) * s
+                 for b, f, i, s in zip(low, firsts, interior, strides, strict=True))
+    view = View(tuple(extents), tuple((i + 1) * s for i, s in zip(interior, strides, strict=True)),
+                offset)
+    if tuple(extents) != target.tensor.shape:
+        fill(context, target, value, location)
+    if isinstance(inside, int):
+        fill(context, target, inside, location, view)
+        return
+    start = sum(f * s for f, s in zip(firsts, inside.view.strides, strict=True))
+    part = View(tuple(extents), inside.view.strides, inside.view.offset + start)
+    copy(context, Operand(inside.place, part), target, location, view)
