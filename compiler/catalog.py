@@ -37,7 +37,9 @@ def catalog() -> list[Row]:
 def _others() -> Iterator[Row]:
     for name, operation in sorted(registry.operations().items()):
         if operation.dialect not in ("stablehlo", "hlo"):
-            yield _row(f"{operation.dialect}.{name}", name)
+            # Operations for composites and custom calls are registered under their full name.
+            prefix = f"{operation.dialect}."
+            yield _row(prefix + name.removeprefix(prefix), name)
 
 
 def _row(full_name: str, name: str) -> Row:

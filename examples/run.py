@@ -63,6 +63,8 @@ def run_example(name: str, config: str, batches: int) -> bool:
     print(f"golden == RTL: {sum(o.size for o in outputs):,} outputs, every bit")
     print(accuracy(np.concatenate(outputs), data))
     print(describe(program, result))
+    predicted = isthmus.run(program, inputs, sim="model").cycles
+    print(f"sim.model predicts {predicted:,} cycles, {predicted / result.cycles - 1:+.1%}")
     return True
 
 

@@ -76,7 +76,8 @@ class AcceleratorConfig:
         self._check_range("accumulator_banks", 2, 16)
         self._check_range("scratchpad_bytes", self.scratchpad_banks * self.line_bytes, 2**24)
         self._check_range("accumulator_bytes", self.accumulator_banks * self.line_bytes, 2**22)
-        self._check_range("bus_bytes", 4, min(64, self.line_bytes))
+        # The DMA accesses local memory two beats at a time, and no access is longer than a line.
+        self._check_range("bus_bytes", 4, min(64, self.line_bytes // 2))
         self._check_range("sfu_lanes", 1, self.lanes)
         self._check_range("queue_depth", 4, 64)
         self._check_range("outstanding_bursts", 1, 64)

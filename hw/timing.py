@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from hw.config import AcceleratorConfig
 from hw.isa.dtypes import DType
@@ -112,6 +113,10 @@ def kernel_cycles(config: AcceleratorConfig, groups: int, issues: int, *, specia
     return KERNEL_SETUP + STREAM_LATENCY + groups * per_group + filling
 
 
+BURST_TURNAROUND = 3
+"""Cycles from a burst's last beat to the request that takes its place."""
+TRANSFER_START = 4
+"""Cycles from a transfer's command to its first request."""
 FETCH_LATENCY = 5
 """Cycles from start to the first instruction, beside the memory's latency."""
 DMA_RETIRE = 3
@@ -143,7 +148,7 @@ def transfer_beats(config: AcceleratorConfig, rows: int, row_bytes: int, offset:
 
 def burst_interval(config: AcceleratorConfig, latency: int) -> float:
     """Least cycles from one burst's request to the next, as only so many may be in flight."""
-    return (latency + DMA_LATENCY) / config.outstanding_bursts
+    return (latency + BURST_TURNAROUND) / config.outstanding_bursts
 
 
 def requests_ahead(config: AcceleratorConfig, latency: int) -> int:
@@ -175,8 +180,9 @@ class KernelTimer:
     def run(self, groups: int, strip: int) -> int:
         """Cycles from the first issue to the last one's result."""
         full, rest = divmod(groups, max(strip, 1))
-        self._repeat(full, strip, lambda: self._block(0, len(self.body)))
-        self._repeat(1 if rest else 0, rest, lambda: self._block(0, len(self.body)))
+        whole = partial(self._block, 0, len(self.body))
+        self._repeat(full, strip, whole)
+        self._repeat(1 if rest else 0, rest, whole)
         return self.cycle + LANE_LATENCY
 
     def _repeat(self, count: int, vl: int, once: Callable[[], None]) -> None:
@@ -200,8 +206,8 @@ class KernelTimer:
             op, count = self.body[at]
             at += 1
             if op.MNEMONIC == "rep":
-                first, length = at, op.value("length")
-                self._repeat(count, self.vl, lambda a=first, n=length: self._block(a, a + n))
+                length = op.value("length")
+                self._repeat(count, self.vl, partial(self._block, at, at + length))
                 at += length
             else:
                 self._issue(op)

@@ -94,7 +94,9 @@ def _run(options: argparse.Namespace) -> None:
     from isthmus.report import describe
 
     program = load(options.program)
-    inputs = [] if options.sim == "model" else _inputs(program, options.inputs)
+    # The timing model needs no data unless the program loads scalars.
+    needed = options.sim != "model" or options.inputs
+    inputs = _inputs(program, options.inputs) if needed else []
     result = api.run(program, inputs, sim=options.sim)
     if options.outputs and options.sim != "model":
         import numpy as np

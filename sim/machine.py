@@ -185,7 +185,8 @@ def _library(verilog: str, bus_bytes: int, trace: str) -> ctypes.CDLL:
     headers = tuple(map(str, sorted(_HARNESS.glob("*.h"))))
     library = ctypes.CDLL(str(compile_model(Model(
         verilog=verilog, sources=(str(_HARNESS / "harness.cpp"),), headers=headers, shared=True,
-        trace=trace, optimize="-O3",
+        # Faster than -O3, which unrolls straight-line code that no longer fits the caches.
+        trace=trace, optimize="-O1",
         compiler_flags=(f"-DMACHINE_BUS_BYTES={bus_bytes}", f"-I{_HARNESS}"),
         verilator_flags=("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert"),
     ), jobs=int(os.environ.get("ISTHMUS_JOBS", len(os.sched_getaffinity(0)))))))

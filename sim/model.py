@@ -27,7 +27,7 @@ from sim import loader
 from sim.golden import DEFAULT_STEPS, ENGINES, Command, Golden
 from sim.loader import Array
 from sim.result import Result
-from sim.timeline import BRANCH_CYCLES, DISPATCH_LATENCY, SCALAR_ACCESS_CYCLES, Timelines
+from sim.timeline import BRANCH_CYCLES, DISPATCH_LATENCY, EXTRA_CYCLES, Timelines
 
 
 @dataclass
@@ -119,9 +119,7 @@ class Model:
             self.state.advance()
         else:
             instruction.execute(self.state, a, b)
-        self.cycle += 1
-        if isinstance(instruction, LoadScalar | StoreScalar):
-            self.cycle += SCALAR_ACCESS_CYCLES
+        self.cycle += 1 + EXTRA_CYCLES.get(instruction.MNEMONIC, 0)
         if isinstance(instruction, BranchForm) and self.state.pc != before + 1:
             self.cycle += BRANCH_CYCLES
 

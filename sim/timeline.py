@@ -20,8 +20,10 @@ from hw.timing import Memory
 
 BRANCH_CYCLES = 2
 """Extra cycles of a taken branch."""
-SCALAR_ACCESS_CYCLES = 2
-"""Extra cycles of an `lds` or `sts`."""
+EXTRA_CYCLES = {
+    "lds": 2, "sts": 2, "mul": 2, "muli": 2, "divu": 33, "divui": 33, "remu": 33, "remui": 33,
+}
+"""Cycles beyond one of the sequencer's longer instructions."""
 DISPATCH_LATENCY = 2
 """From dispatch to the head of an empty queue."""
 
@@ -83,7 +85,7 @@ class Timelines:
         fill = timing.fill_cycles(self.config, rows, valid, p[DmaParam.N0] * local_type.size,
                                   length * local_type.size)
         rate = min(1.0, self.memory.bytes_per_cycle / self.config.bus_bytes)
-        first = at + timing.DMA_SETUP
+        first = at + timing.TRANSFER_START
         latency = self.memory.latency if engine is Engine.LOAD and valid else 0
         start = max(first + latency + timing.DMA_LATENCY, self._data_free[engine])
         least = valid * timing.burst_interval(self.config, self.memory.latency)

@@ -55,6 +55,7 @@ class Command:
         reads, writes: memory touched; bounding intervals, never too small.
         cycles: how long it occupies its engine; estimate.
         latency: how much later its results are visible; estimate.
+        overtakes: it may read memory before its own engine's earlier commands have written it.
     """
 
     engine: Engine
@@ -66,6 +67,7 @@ class Command:
     cycles: int
     latency: int
     location: Location
+    overtakes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,8 @@ def load(config: AcceleratorConfig, transfer: Transfer, location: Location,
         reads.append(span(transfer.index, 4 * transfer.levels[0].bound, ()))
     return Command(Engine.LOAD, (word,), transfer.local, parameters,
                    tuple(r for r in reads if r is not None), (transfer.local_interval(),),
-                   transfer.cycles(config), timing.dma_latency(config), location)
+                   transfer.cycles(config), timing.dma_latency(config), location,
+                   overtakes=transfer.index is not None)
 
 
 def store(config: AcceleratorConfig, transfer: Transfer, location: Location) -> Command:

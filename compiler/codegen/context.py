@@ -9,7 +9,7 @@ from xdsl.ir import Block, SSAValue
 from compiler.codegen import commands
 from compiler.codegen.allocate import Arena, Constants, Workspace
 from compiler.codegen.commands import Body, Command, Interval, Stream, Transfer
-from compiler.codegen.tile import CommandOp
+from compiler.codegen.tile import append
 from compiler.errors import Location
 from compiler.ir.types import Tensor
 from hw.config import AcceleratorConfig
@@ -66,7 +66,7 @@ class Context:
         self.scratchpad.free(address)
 
     def add(self, command: Command) -> None:
-        self.block.add_op(CommandOp(command))
+        append(self.block, command)
 
     def load(self, transfer: Transfer, location: Location, pad: int = 0) -> None:
         """Appends `commands.load`."""

@@ -7,7 +7,7 @@ from compiler.ir.loops import Contraction
 
 
 def generate_contraction(context: Context, contraction: Contraction) -> None:
-    """Appends the commands of a contraction and its epilogue.
+    """Appends the commands of a contraction and its epilogue; no operand is empty.
 
     Raises:
         CompileError: it cannot be built for this machine.

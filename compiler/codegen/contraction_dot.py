@@ -16,7 +16,13 @@ from compiler.codegen.contraction_operands import DotActivations, DotWeights, Op
 from compiler.codegen.contraction_output import Epilogue, Grid
 from compiler.codegen.contraction_plan import Plan, Shape, choose
 from compiler.codegen.contraction_prepare import Prepared, Scheme, prepare, scheme
-from compiler.codegen.contraction_sink import epilogue_bytes, epilogue_of, is_plain, make_sink
+from compiler.codegen.contraction_sink import (
+    epilogue_bytes,
+    epilogue_loads,
+    epilogue_of,
+    is_plain,
+    make_sink,
+)
 from compiler.codegen.contraction_slabs import dense_k_tiles, make_slabs
 from compiler.errors import CompileError, Location
 from compiler.ir.loops import Contraction
@@ -34,7 +40,8 @@ class Dot:
             epilogue's operands behind their own.
         grid_batch: for each batch index the offsets of the epilogue's operands.
         scheme: which parts are multiplied.
-        result_bytes, epilogue_bytes: for each result element, in DRAM and in the scratchpad.
+        result_bytes, epilogue_bytes, epilogue_loads: for each result element, in DRAM, in the
+            scratchpad, and loaded for the epilogue.
     """
 
     activations: Operand
@@ -43,6 +50,7 @@ class Dot:
     scheme: Scheme
     result_bytes: int
     epilogue_bytes: int
+    epilogue_loads: int
 
     @property
     def shape(self) -> Shape:
@@ -53,7 +61,7 @@ class Dot:
                      (pair[0].dram_type.size, pair[1].dram_type.size), pair[0].local_type.size,
                      self.result_bytes, (pair[0].k_contiguous, pair[1].k_contiguous),
                      sum(len(group) for group in self.scheme.groups), self.scheme.parts,
-                     self.epilogue_bytes, self.scheme.run)
+                     self.epilogue_bytes, self.epilogue_loads, self.scheme.run)
 
 
 def generate_dot(context: Context, contraction: Contraction) -> None:
@@ -64,8 +72,6 @@ def generate_dot(context: Context, contraction: Contraction) -> None:
     """
     op, location = contraction.op, contraction.op.source
     epilogue = epilogue_of(context, contraction)
-    if op.tensor.size == 0:
-        return
     made = scheme(contraction.lhs.element, contraction.rhs.element,
                   op.attrs.get("precision_config", ()), context.config.int8)
     dims = op.attrs["dot_dimension_numbers"]
@@ -93,7 +99,7 @@ def generate_dot(context: Context, contraction: Contraction) -> None:
                  made.local),
         tuple(o[2:] for o in offsets), made,
         sum(p.tensor.element.size for p in epilogue.results),
-        epilogue_bytes(contraction, epilogue, made))
+        epilogue_bytes(contraction, epilogue, made), epilogue_loads(epilogue))
     emit_dot(context, dot, epilogue, is_plain(contraction), location)
     lhs.free(context)
     rhs.free(context)

@@ -25,7 +25,8 @@ class Shape:
     Attributes:
         terms: pairs of operand parts; `parts`: parts of each operand.
         dram_bytes, local_bytes: of an element of activations, weights.
-        result_bytes: of a result element in DRAM; `epilogue_bytes`: scratchpad it needs.
+        result_bytes: of a result element in DRAM; `epilogue_bytes`: scratchpad it needs;
+            `epilogue_loads`: bytes loaded for it.
         longest: the longest slab, None for any.
         k_contiguous: whether activations, weights have their k contiguous in DRAM.
     """
@@ -41,6 +42,7 @@ class Shape:
     terms: int = 1
     parts: tuple[int, int] = (1, 1)
     epilogue_bytes: int = 0
+    epilogue_loads: int = 0
     longest: int | None = None
 
 
@@ -127,7 +129,7 @@ def _bytes(shape: Shape, plan: Plan) -> int:
 def _bound(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     """What the busiest engine has to do, and the last store."""
     row_blocks, column_blocks = _parts(shape.rows, plan.rows), _parts(shape.columns, plan.columns)
-    loads = 0
+    loads = row_blocks * column_blocks * _epilogue_cycles(config, shape, plan)
     for operand, others in ((0, column_blocks), (1, row_blocks)):
         resident = plan.resident[operand] != "none"
         visits = shape.parts[operand] if resident else others * shape.terms
@@ -161,6 +163,7 @@ def cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
                         seen.add(key)
                         computed = max(computed, loaded + timing.dma_latency(config))
                 computed += _slab_cycles(config, plan, depth)
+        loaded += _epilogue_cycles(config, shape, plan)
     return max(loaded, computed) + _drain(config, shape, plan)
 
 
@@ -219,6 +222,13 @@ def _piece_cycles(config: AcceleratorConfig, shape: Shape, plan: Plan, operand: 
     whole = extent == (shape.rows, shape.columns)[operand]
     rows, length = (1, depth * extent) if whole else (depth, extent)
     return timing.dma_cycles(config, rows, length * size)
+
+
+def _epilogue_cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
+    """Loads for the epilogue of one block."""
+    if not shape.epilogue_loads:
+        return 0
+    return timing.dma_cycles(config, plan.rows, plan.columns * shape.epilogue_loads)
 
 
 def _slab_cycles(config: AcceleratorConfig, plan: Plan, depth: int) -> int:

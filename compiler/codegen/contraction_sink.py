@@ -37,20 +37,31 @@ def epilogue_bytes(contraction: Contraction, epilogue: Epilogue, made: Scheme) -
     totals = WORD if made.is_folded else 0
     if is_plain(contraction):
         return totals
-    operands = sum(o.unit for o in epilogue.operands
-                   if o is not None and o.place is not None and all(
-                       s != 0 or n == 1 for s, n in zip(o.view.strides, o.view.shape, strict=True)))
-    return totals + operands + 2 * sum(p.tensor.element.size for p in epilogue.results)
+    results = sum(p.tensor.element.size for p in epilogue.results)
+    return totals + epilogue_loads(epilogue) + 2 * results
+
+
+def epilogue_loads(epilogue: Epilogue) -> int:
+    """Bytes the epilogue loads for each result element: operands as large as the result."""
+    return sum(o.unit for o in epilogue.operands
+               if o is not None and o.place is not None and all(
+                   s != 0 or n == 1 for s, n in zip(o.view.strides, o.view.shape, strict=True)))
+
+
+def make_output(context: Context, grid: Grid, epilogue: Epilogue, plain: bool, made: Scheme,
+                location: Location) -> Output:
+    """What takes sums that need no folding to the results."""
+    integer = made.run is not None or made.local is ElementType.I8
+    sums = DType.S32 if integer else DType.F32
+    if plain:
+        return StoreSums(context, grid, epilogue.results[0], sums, location)
+    return ComputeResult(context, grid, epilogue, sums, location)
 
 
 def make_sink(context: Context, grid: Grid, epilogue: Epilogue, plain: bool, made: Scheme,
               location: Location) -> Sink:
     """What takes the sums of a scheme to the results."""
-    integer = made.run is not None or made.local is ElementType.I8
-    sums = DType.S32 if integer else DType.F32
-    output: Output = ComputeResult(context, grid, epilogue, sums, location)
-    if plain:
-        output = StoreSums(context, grid, epilogue.results[0], sums, location)
+    output = make_output(context, grid, epilogue, plain, made, location)
     if not made.is_folded:
         return output
     rows = max(box.count for box in grid.rows)

@@ -38,8 +38,8 @@ def _closed(slab: Slab, after: Slab | None) -> Slab:
 
 
 def k_tiles(box: Box, height: int) -> tuple[KTile, ...]:
-    """Weight tiles of at most `height`; none crosses the end of the innermost axis."""
-    run = box.axes[-1].size
+    """Weight tiles of at most `height`: k that are neighbours in the activations (operand 0)."""
+    run = box.axes[-1].size if box.axes[-1].strides[0] == 1 else 1
     return tuple(KTile(start + first, size) for start in range(0, box.count, run)
                  for first, size in cut(run, height))
 

@@ -20,9 +20,17 @@ from compiler.codegen.contraction_loop import Block, ContractionLoop
 from compiler.codegen.contraction_operands import DotWeights, Operand, Tiling, cut
 from compiler.codegen.contraction_output import Epilogue, Grid
 from compiler.codegen.contraction_prepare import Prepared, Scheme, arranged, prepare, scheme
-from compiler.codegen.contraction_sink import epilogue_bytes, epilogue_of, is_plain, make_sink
+from compiler.codegen.contraction_sink import (
+    epilogue_bytes,
+    epilogue_of,
+    is_plain,
+    make_output,
+    make_sink,
+)
 from compiler.codegen.contraction_slabs import k_tiles, make_slabs
-from compiler.codegen.convolution_operands import Input, WindowActivations, row_box
+from compiler.codegen.convolution_depthwise import Depthwise, ranges
+from compiler.codegen.convolution_depthwise import emit as emit_depthwise
+from compiler.codegen.convolution_operands import Input, Rows, WindowActivations, row_box
 from compiler.codegen.convolution_plan import Shape, choose
 from compiler.codegen.copies import copy
 from compiler.codegen.operands import Operand as Walk
@@ -70,6 +78,12 @@ class Convolution:
     def features(self) -> int:
         return self.result[self.result_layout.features]
 
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether the vector unit does it: one feature a group, in two dimensions at most."""
+        return (self.source.channels == 1 and self.groups > 1 and len(self.source.windows) <= 2
+                and self.scheme.parts == (1, 1) and not self.scheme.is_folded)
+
     def k_axes(self) -> tuple[Axis, ...]:
         """k with strides in the input tile and in the kernel.
 
@@ -92,8 +106,6 @@ def generate_convolution(context: Context, contraction: Contraction) -> None:
         CompileError: its tiles do not fit the scratchpad.
     """
     op, location = contraction.op, contraction.op.source
-    if op.tensor.size == 0:
-        return
     made = scheme(contraction.lhs.element, contraction.rhs.element,
                   op.attrs.get("precision_config", ()), context.config.int8)
     dims = op.attrs["dimension_numbers"]
@@ -164,6 +176,9 @@ def _emit_arranged(context: Context, conv: Convolution, contraction: Contraction
 
 def _emit(context: Context, conv: Convolution, epilogue: Epilogue, contraction: Contraction,
           location: Location) -> None:
+    if conv.is_depthwise:
+        _emit_depthwise(context, conv, epilogue, contraction, location)
+        return
     config, source, made = context.config, conv.source, conv.scheme
     columns = conv.features // conv.groups
     axes = conv.k_axes()
@@ -178,21 +193,14 @@ def _emit(context: Context, conv: Convolution, epilogue: Epilogue, contraction: 
         raise CompileError(
             f"tiles of this convolution do not fit the scratchpad of {config.scratchpad_bytes} "
             "bytes: use a configuration with a larger one", location)
-    views = [o.view.strides if o is not None else (0,) * len(conv.result)
-             for o in epilogue.operands]
-    row_strides = [[v[d] for d in conv.result_layout.order[:-1]] for v in views]
-    rows = tuple(row_box(r, conv.rows, row_strides) for r in plan.rows)
-    column_axis = Axis(conv.features, (
-        conv.kernel.view.strides[conv.kernel_layout.batch],
-        *(v[conv.result_layout.features] for v in views)))
+    rows, column_axis = _result_axes(conv, epilogue, plan.rows)
     tiling = Tiling(rows, _columns(column_axis, columns, plan.columns),
                     tuple(boxes(axes, [plan.depth])),
                     tuple(term for group in made.groups for term in group),
                     ("none", plan.weights))
     weights = Operand(_places(conv.kernel), 1, weight_type, made.local.memory, (0,),
                       (column_axis,), axes)
-    grid = Grid((1, prod(conv.rows), conv.features), tiling.rows, tiling.columns,
-                ((0,) * len(views),))
+    grid = _grid(conv, epilogue, tiling.rows, tiling.columns)
     slabs = make_slabs(made, [k_tiles(box, config.array_rows) for box in tiling.k])
     loop = ContractionLoop(
         context,
@@ -202,6 +210,39 @@ def _emit(context: Context, conv: Convolution, epilogue: Epilogue, contraction: 
         made.local is ElementType.I8, location)
     loop.run([Block(0, r, c) for r in range(len(tiling.rows))
               for c in range(len(tiling.columns))])
+
+
+def _result_axes(conv: Convolution, epilogue: Epilogue, rows: Sequence[Rows]
+                 ) -> tuple[tuple[Box, ...], Axis]:
+    """Ranges of rows, and the axis of features, with strides of the epilogue's operands."""
+    views = [o.view.strides if o is not None else (0,) * len(conv.result)
+             for o in epilogue.operands]
+    strides = [[v[d] for d in conv.result_layout.order[:-1]] for v in views]
+    boxes_ = tuple(row_box(r, conv.rows, strides) for r in rows)
+    return boxes_, Axis(conv.features, (
+        conv.kernel.view.strides[conv.kernel_layout.batch],
+        *(v[conv.result_layout.features] for v in views)))
+
+
+def _grid(conv: Convolution, epilogue: Epilogue, rows: tuple[Box, ...], columns: tuple[Box, ...]
+          ) -> Grid:
+    return Grid((1, prod(conv.rows), conv.features), rows, columns,
+                ((0,) * len(epilogue.operands),))
+
+
+def _emit_depthwise(context: Context, conv: Convolution, epilogue: Epilogue,
+                    contraction: Contraction, location: Location) -> None:
+    made = conv.scheme
+    features = Axis(conv.features, (conv.kernel.view.strides[conv.kernel_layout.batch],))
+    kernel = Operand(_places(conv.kernel), 1, conv.kernel.places[0].tensor.element.memory,
+                     made.local.memory, (0,), (features,), conv.k_axes()[:-1])
+    depthwise = Depthwise(replace(conv.source, channels=conv.groups), kernel, conv.rows,
+                          conv.features)
+    rows = ranges(context, depthwise, epilogue_bytes(contraction, epilogue, made), location)
+    boxes_, axis = _result_axes(conv, epilogue, rows)
+    grid = _grid(conv, epilogue, boxes_, _columns(axis, conv.features, conv.features))
+    output = make_output(context, grid, epilogue, is_plain(contraction), made, location)
+    emit_depthwise(context, depthwise, rows, boxes_, output, location)
 
 
 def _columns(axis: Axis, group: int, limit: int) -> tuple[Box, ...]:

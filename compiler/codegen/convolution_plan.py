@@ -59,7 +59,8 @@ class Plan:
 def choose(config: AcceleratorConfig, shape: Shape) -> Plan | None:
     """The plan with the fewest predicted cycles; None when nothing fits."""
     fitting = (p for p in _candidates(config, shape) if _bytes(shape, p) <= config.scratchpad_bytes)
-    return min(fitting, key=lambda p: (_cycles(config, shape, p), -p.depth), default=None)
+    return min(fitting, key=lambda p: (_cycles(config, shape, p), len(p.rows), -p.depth),
+               default=None)
 
 
 def _candidates(config: AcceleratorConfig, shape: Shape) -> Iterator[Plan]:
@@ -115,8 +116,7 @@ def _cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     tiles = -(-plan.columns // config.array_cols)
     one = max(tiles * timing.matmul_cycles(config, size), timing.array_latency(config))
     compute = len(plan.rows) * shape.groups * column_blocks * shape.tiles * shape.terms * one
-    sizes = plan.rows[0].sizes
-    tile = _input_cycles(config, shape, sizes)
+    tile = _input_cycles(config, shape, plan.rows[0].sizes)
     slabs = -(-shape.k // plan.depth)
     piece = timing.dma_cycles(
         config, min(plan.depth, shape.k), plan.columns * shape.weight_bytes)
@@ -129,9 +129,11 @@ def _cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     stores = shape.groups * column_blocks * timing.dma_cycles(
         config, prod(shape.rows), plan.columns * shape.result_bytes)
     drain = timing.dma_cycles(config, size, plan.columns * shape.result_bytes)
+    latency = timing.dma_latency(config) + timing.array_latency(config)
     if plan.buffers == 1:
-        compute += inputs - tile
-    return max(compute, weights + inputs, stores) + tile + piece + drain
+        # The next tile is loaded when the last matmul on this one has finished.
+        compute += inputs + len(plan.rows) * shape.groups * latency
+    return max(compute, weights + inputs, stores) + tile + piece + drain + latency
 
 
 def _input_cycles(config: AcceleratorConfig, shape: Shape, sizes: Sequence[int]) -> int:

@@ -54,9 +54,9 @@ class _Space:
 
 
 def dependences(commands: Sequence[Command]) -> list[list[int]]:
-    """For each command the commands of other engines it must wait for: positions, ascending.
+    """For each command the commands it must wait for: positions, ascending.
 
-    Of several on one engine only the last is kept.
+    Of several on one engine only the last is kept; of its own engine none, unless it overtakes.
     """
     spaces: dict[int, _Space] = {}
     return [_depend(commands, position, spaces) for position in range(len(commands))]
@@ -74,5 +74,6 @@ def _depend(commands: Sequence[Command], position: int, spaces: dict[int, _Space
         if 0 <= other != position:
             engine = commands[other].engine
             last[engine] = max(last.get(engine, -1), other)
-    last.pop(command.engine, None)
+    if not command.overtakes:
+        last.pop(command.engine, None)
     return sorted(last.values())

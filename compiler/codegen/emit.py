@@ -15,7 +15,7 @@ from compiler.codegen.commands import Command, signed
 from compiler.codegen.dependences import dependences
 from compiler.codegen.schedule import schedule
 from compiler.codegen.synchronise import Step, semaphore, synchronise
-from compiler.codegen.tile import CaseOp, ProgramOp, WhileOp, segments
+from compiler.codegen.tile import CaseOp, CommandsOp, ProgramOp, WhileOp
 from compiler.errors import Location
 from hw.isa.dma import DmaForm
 from hw.isa.encoding import INSTRUCTIONS, Instruction
@@ -84,13 +84,14 @@ class Emitter:
         return Text(self.words, self.sources)
 
     def block(self, block: Block) -> None:
-        for piece in segments(block):
-            if isinstance(piece, WhileOp):
-                self._while(piece)
-            elif isinstance(piece, CaseOp):
-                self._case(piece)
+        for op in block.ops:
+            if isinstance(op, WhileOp):
+                self._while(op)
+            elif isinstance(op, CaseOp):
+                self._case(op)
             else:
-                self._commands(piece)
+                assert isinstance(op, CommandsOp)
+                self._commands(op.commands)
 
     def append(self, instruction: Instruction, source: Location | None = None) -> int:
         """Returns the instruction's pc."""

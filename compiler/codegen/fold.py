@@ -42,6 +42,7 @@ class Fold:
         reduced: for each dimension of the shape whether it is reduced.
         operands: what the graph's inputs read.
         target: of the kept dimensions, in order.
+        stored: where the bodies' stored node goes, walked like the operands.
         padding: padded axes; missing elements become `pad`, raw bits of memory.
     """
 
@@ -51,6 +52,7 @@ class Fold:
     bodies: FoldBodies
     target: Target
     location: Location
+    stored: Target | None = None
     padding: Padding | None = None
     pad: int = 0
 
@@ -135,6 +137,7 @@ def generate(context: Context, fold: Fold, across: bool) -> None:
     Raises:
         DoesNotFitError: what is combined needs more than one kernel.
     """
+    fold.bodies.check(across)
     _Generator(context, fold, roles(fold, across)).run()
 
 
@@ -168,6 +171,8 @@ class _Generator:
         """Elements of the nest in one tile."""
         operands = [o for n, o in enumerate(self.fold.operands) if n in self.loaders]
         size = sum(o.unit for o in operands if o.place is not None) or 1
+        if self.fold.stored is not None:
+            size += self.fold.stored.element.size
         room = self.context.config.scratchpad_bytes // BUFFERS // size
         return min(room, max(TARGET_ELEMENTS, prod(self.fold.shape) // TILES))
 
@@ -198,6 +203,7 @@ class _Generator:
         boxes = {n: loader.box(start, extents, padded, fold.pad) for n, loader
                  in self.loaders.items() if n != INITIAL}
         strides = dict(zip(role.kept, row_major(kept[1]), strict=True))
+        stored = self._stored_box(extents)
         done = 0
         for piece in self._pieces(extents):
             rounds = self._rounds(extents, first, last)
@@ -205,11 +211,27 @@ class _Generator:
                 output = self._result_stream(piece, result, strides)
             else:
                 output = self._partial_stream(piece, partial, done)
-            self._kernel(piece, rounds, extents, boxes, output, (partial, done))
+            outputs = {0: output}
+            if stored is not None:
+                outputs[1] = self._operand_stream(piece, extents, stored)
+            self._kernel(piece, rounds, extents, boxes, outputs, (partial, done))
             done += piece.groups
+        if stored is not None and fold.stored is not None:
+            store_box(self.context, fold.stored, stored.address, start, extents, fold.location)
+            self.context.scratchpad.free(stored.address)
+
+    def _stored_box(self, extents: Sequence[int]) -> Resident | None:
+        """A dense box for the stored node, laid out in the order of the nest."""
+        target = self.fold.stored
+        if target is None:
+            return None
+        size = target.element.size
+        address = self.context.scratchpad.allocate(prod(extents) * size, self.fold.location)
+        strides = tuple(n * size for n in row_major(tuple(extents)))
+        return Resident(address, strides, target.element.memory)
 
     def _kernel(self, piece: _Piece, rounds: Rounds, extents: Sequence[int],
-                boxes: Mapping[int, Resident], output: Stream,
+                boxes: Mapping[int, Resident], outputs: Mapping[int, Stream],
                 partial: tuple[int | None, int]) -> None:
         context, fold = self.context, self.fold
         assembled = fold.bodies.body(rounds)
@@ -222,7 +244,7 @@ class _Generator:
                 inputs[stream] = self._initial_stream(piece)
             else:
                 inputs[stream] = self._operand_stream(piece, extents, boxes[number])
-        context.kernel(piece.groups, assembled.body, inputs, {0: output}, fold.location,
+        context.kernel(piece.groups, assembled.body, inputs, outputs, fold.location,
                        strip=piece.position.bound)
 
     def _rounds(self, extents: Sequence[int], first: bool, last: bool) -> Rounds:

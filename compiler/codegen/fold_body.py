@@ -79,6 +79,7 @@ class FoldBodies:
         graph, node: what is combined.
         initial: lane bits, or an operand.
         lanes: L.
+        stored: a node that is a result itself; it leaves through the second output stream.
     """
 
     graph: Graph
@@ -86,7 +87,13 @@ class FoldBodies:
     combiner: Combiner
     initial: int | Operand
     lanes: int
+    stored: int | None = None
     _made: dict[Rounds, AssembledFold] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> list[int]:
+        """Everything the kernel computes for each element."""
+        return [self.node] if self.stored is None else [self.node, self.stored]
 
     @property
     def reads_plainly(self) -> bool:
@@ -95,13 +102,17 @@ class FoldBodies:
 
     def inputs(self) -> list[int]:
         """Numbers of the operands that are read."""
-        return inputs(self.graph, [self.node])
+        return inputs(self.graph, self.nodes)
 
     def body(self, rounds: Rounds) -> AssembledFold:
         """Raises DoesNotFitError when one kernel is not enough."""
         if rounds not in self._made:
             self._made[rounds] = self._assemble(rounds)
         return self._made[rounds]
+
+    def check(self, across: bool) -> None:
+        """Raises DoesNotFitError unless every body fits a kernel."""
+        self.body(Rounds(2, 2, int(across and not self.reads_plainly), across, False, True))
 
     def _assemble(self, rounds: Rounds) -> AssembledFold:
         assembler = Assembler(gathers=bool(self.graph.tables))
@@ -118,13 +129,14 @@ class FoldBodies:
         return AssembledFold(assembler.finish(), tuple(assembler.streams))
 
     def _step(self, assembler: Assembler, valid: int) -> None:
-        graph, (value,) = fuse_products(self.graph, [self.node])
+        graph, (value, *stored) = fuse_products(self.graph, self.nodes)
         if valid:
             inside = graph.ilt(graph.lane(), graph.bits(valid))
             value = graph.sel(inside, value, graph.bits(self.combiner.identity))
         total = self.combiner.combine(graph, graph.register(ACCUMULATOR), value)
-        graph, (total,) = fuse_products(graph, [total])
-        assembler.section(graph, [(total, ACCUMULATOR)], [ACCUMULATOR])
+        graph, (total, *stored) = fuse_products(graph, [total, *stored])
+        assembler.section(graph, [(total, ACCUMULATOR), *((node, OUTPUT + 1) for node in stored)],
+                          [ACCUMULATOR])
 
     def _finish(self, assembler: Assembler, rounds: Rounds) -> None:
         graph = Graph()

@@ -1,8 +1,8 @@
 """Code for one group: what kind it is decides the generator."""
 
-
 from compiler.codegen import (
     elementwise,
+    indexed,  # noqa: F401  registers its templates
     pooling,  # noqa: F401  registers its template
 )
 from compiler.codegen.context import Context
@@ -42,10 +42,13 @@ def generate_loop(context: Context, loop: Loop, group: HloOp) -> None:
         else:
             stored.append(result)
     built = build(context, loop.nodes)
-    operands = tuple(o for o in built.operands if o is not None)
+    # A kernel has two output streams: one result can be stored by the first reduction's.
+    together = stored.pop() if len(stored) == 1 and loop.reductions else None
     if stored:
+        operands = tuple(o for o in built.operands if o is not None)
         elementwise.generate(context, Nest(
             loop.shape, operands, built.graph, tuple(built.values[r.node] for r in stored),
             tuple(Target.whole(context.place(r.value)) for r in stored), location))
     for reduction in loop.reductions:
-        reduce_loop(context, loop, reduction, built, location)
+        reduce_loop(context, loop, reduction, built, location, together)
+        together = None

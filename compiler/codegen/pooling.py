@@ -107,7 +107,7 @@ def _reduce(context: Context, operand: Operand, windows: Sequence[SpatialWindow]
         shape, tuple(i >= len(outputs) for i in range(len(shape))),
         (Operand(operand.place, view),), bodies,
         Target(context.place(movement.value), View(kept, row_major(kept))), movement.op.source,
-        padding, int(raw[0])), across=False)
+        padding=padding, pad=int(raw[0])), across=False)
 
 
 def _outputs(windows: Sequence[SpatialWindow], strides: Sequence[int]) -> list[_Dimension]:

@@ -1,12 +1,12 @@
 """Reductions of a loop, in the canonical form `fold` works on."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 
 from compiler.codegen import elementwise, fold
 from compiler.codegen.body import DoesNotFitError
 from compiler.codegen.context import Context, Place
-from compiler.codegen.copies import fill
 from compiler.codegen.elementwise import Nest, Target
 from compiler.codegen.fold import Fold
 from compiler.codegen.fold_body import Combiner, FoldBodies
@@ -15,24 +15,40 @@ from compiler.codegen.loop_graph import LoopGraph, literal_bits, operand_of
 from compiler.codegen.nests import merge_dimensions
 from compiler.codegen.operands import Operand
 from compiler.errors import Location
-from compiler.ir.loops import Literal, Load, Loop, Reduction
-from compiler.ir.types import Tensor, tensor_of
+from compiler.ir.loops import Literal, Load, Loop, Reduction, Result
+from compiler.ir.types import Tensor, row_major, tensor_of
 from compiler.ops.views import View
 
 
+@dataclass(frozen=True)
+class Reduced:
+    """A reduction along dimensions of a nest, and where it goes.
+
+    Attributes:
+        stored: where the bodies' stored node goes, a tensor of the nest's shape.
+    """
+
+    shape: tuple[int, ...]
+    dimensions: tuple[int, ...]
+    operands: tuple[Operand, ...]
+    bodies: FoldBodies
+    target: Place
+    location: Location
+    stored: Place | None = None
+
+
 def reduce_loop(context: Context, loop: Loop, reduction: Reduction, built: LoopGraph,
-                location: Location) -> None:
-    """Appends the commands of one of a loop's reductions."""
+                location: Location, result: Result | None = None) -> None:
+    """Appends the commands of one of a loop's reductions, which store one of its results."""
     target = context.place(reduction.value)
     initial = _initial(context, loop, reduction)
-    if prod(loop.shape) == 0:
-        fill(context, target, initial, location)
-        return
     combiner = Combiner(reduction.combiner, tensor_of(reduction.value).element)
-    operands = tuple(_placed(o) for o in built.operands)
     bodies = FoldBodies(built.graph, built.values[reduction.node], combiner, initial,
-                        context.config.lanes)
-    reduce_nest(context, loop.shape, reduction.dimensions, operands, bodies, target, location)
+                        context.config.lanes,
+                        None if result is None else built.values[result.node])
+    reduce_nest(context, Reduced(
+        loop.shape, reduction.dimensions, tuple(_placed(o) for o in built.operands), bodies,
+        target, location, None if result is None else context.place(result.value)))
 
 
 def _placed(operand: Operand | None) -> Operand:
@@ -49,42 +65,40 @@ def _initial(context: Context, loop: Loop, reduction: Reduction) -> int | Operan
     return Operand(operand.place, View((1,), (0,), operand.view.offset))
 
 
-def reduce_nest(context: Context, shape: Sequence[int], dimensions: Sequence[int],
-                operands: tuple[Operand, ...], bodies: FoldBodies, target: Place,
-                location: Location) -> None:
-    """Appends a reduction along dimensions of a nest without empty ones."""
-    flags = tuple(d in dimensions for d in range(len(shape)))
-    merged = _merged(shape, flags, operands, bodies.inputs())
+def reduce_nest(context: Context, r: Reduced) -> None:
+    """Appends the commands of a reduction."""
+    flags = tuple(d in r.dimensions for d in range(len(r.shape)))
+    merged = _merged(r.shape, flags, r.operands, r.bodies.inputs())
     if merged is not None:
         extents, reduced, views = merged
-        kept = tuple(n for n, r in zip(extents, reduced, strict=True) if not r) or (1,)
+        kept = tuple(n for n, flag in zip(extents, reduced, strict=True) if not flag) or (1,)
         if all(reduced):
             extents, reduced = (1, *extents), (False, *reduced)
             views = [View(extents, (0, *v.strides), v.offset) for v in views]
-        found = Fold(extents, reduced,
-                     tuple(Operand(o.place, v) for o, v in zip(operands, views, strict=True)),
-                     bodies, Target(target, View(kept, Tensor(kept, bodies.combiner.element)
-                                                 .strides)), location)
+        stored = None if r.stored is None else Target(r.stored, View(extents, row_major(extents)))
+        operands = tuple(Operand(o.place, v) for o, v in zip(r.operands, views, strict=True))
+        found = Fold(extents, reduced, operands, r.bodies,
+                     Target(r.target, View(kept, row_major(kept))), r.location, stored)
         try:
             fold.generate(context, found, across=reduced[-1])
             return
         except DoesNotFitError:
             pass
-    _reduce_stored(context, shape, dimensions, operands, bodies, target, location)
+    _in_two_steps(context, r)
 
 
-def _reduce_stored(context: Context, shape: Sequence[int], dimensions: Sequence[int],
-                   operands: tuple[Operand, ...], bodies: FoldBodies, target: Place,
-                   location: Location) -> None:
+def _in_two_steps(context: Context, r: Reduced) -> None:
     """Stores what is combined first, then reduces it."""
-    tensor = Tensor(tuple(shape), bodies.combiner.element)
+    bodies = r.bodies
+    tensor = Tensor(r.shape, bodies.combiner.element)
     place = context.reserve(tensor)
-    elementwise.generate(context, Nest(tensor.shape, operands, bodies.graph, (bodies.node,),
-                                       (Target.whole(place),), location))
+    results = [Target.whole(p) for p in (place, r.stored) if p is not None]
+    elementwise.generate(context, Nest(r.shape, r.operands, bodies.graph, tuple(bodies.nodes),
+                                       tuple(results), r.location))
     graph = Graph()
-    stored = FoldBodies(graph, graph.input(0), bodies.combiner, bodies.initial, bodies.lanes)
-    reduce_nest(context, shape, dimensions, (Operand(place, View.whole(tensor)),), stored, target,
-                location)
+    plain = FoldBodies(graph, graph.input(0), bodies.combiner, bodies.initial, bodies.lanes)
+    whole = Operand(place, View.whole(tensor))
+    reduce_nest(context, Reduced(r.shape, r.dimensions, (whole,), plain, r.target, r.location))
     context.release(place)
 
 

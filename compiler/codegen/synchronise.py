@@ -42,10 +42,12 @@ def synchronise(commands: Sequence[Command], waits_for: Sequence[Sequence[int]],
     ordinal: dict[int, int] = {}
     count: dict[Engine, int] = dict.fromkeys(Engine, 0)
     finished_knows: dict[int, Clock] = {}
+    dispatched = {position: place for place, position in enumerate(order)}
     for position in order:
         engine = commands[position].engine
         clock = known[engine]
-        for other in sorted(waits_for[position], key=lambda p: ordinal[p], reverse=True):
+        # Later commands know more: waiting for them first saves waiting for what they waited for.
+        for other in sorted(waits_for[position], key=lambda p: dispatched[p], reverse=True):
             producer = commands[other].engine
             if clock.get(producer, -1) >= ordinal[other]:
                 continue

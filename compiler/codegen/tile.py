@@ -1,7 +1,8 @@
 """The tile IR: what the engines do, before order of dispatch, semaphores and registers.
 
     tile.program   a region of commands and control flow
-    tile.command   one piece of work of one engine (`commands.Command`)
+    tile.commands  pieces of work of the engines (`commands.Command`), in order; one operation for
+                   many of them, as networks have tens of thousands
     tile.while     a condition region, then a body region while the 32-bit word (low byte) that
                    the condition left at a local address is not zero
     tile.case      one of several regions, by the s32 at a local address; the last one when the
@@ -10,7 +11,7 @@
 Engines are drained where control flow begins, branches and ends.
 """
 
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from xdsl.dialects.builtin import IntAttr
 from xdsl.ir import Block, Data, Dialect, Region
@@ -29,23 +30,33 @@ from compiler.codegen.commands import LOCAL, Command, Interval
 from hw.isa.encoding import decode
 
 
-@irdl_attr_definition
-class CommandData(Data[Command]):
-    """A command as attribute; it prints, and cannot be read back."""
+@dataclass(eq=False)
+class Listing:
+    """Commands in order; grows while code is generated, and equals only itself."""
 
-    name = "tile.work"
+    commands: list[Command] = field(default_factory=list)
+
+
+@irdl_attr_definition
+class CommandList(Data[Listing]):
+    """Commands as attribute; they print, and cannot be read back."""
+
+    name = "tile.list"
 
     @classmethod
-    def parse_parameter(cls, parser: AttrParser) -> Command:
+    def parse_parameter(cls, parser: AttrParser) -> Listing:
         parser.raise_error("commands are elided in printed IR, which cannot be read back")
 
     def print_parameter(self, printer: Printer) -> None:
-        command = self.data
-        names = " ".join(decode(word).MNEMONIC for word in command.words)
-        printer.print_string(
-            f"<{command.engine.name.lower()} {command.cycles} cycles, "
-            f"reads [{_intervals(command.reads)}], writes [{_intervals(command.writes)}], "
-            f"{names}>")
+        printer.print_string("<\n" + "\n".join(map(describe, self.data.commands)) + "\n>")
+
+
+def describe(command: Command) -> str:
+    """One line: engine, time, memory, instructions, origin."""
+    names = " ".join(decode(word).MNEMONIC for word in command.words)
+    return (f"  {command.engine.name.lower()}, {command.cycles} cycles, "
+            f"reads [{_intervals(command.reads)}], writes [{_intervals(command.writes)}]: {names}"
+            f"  // {command.location}")
 
 
 def _intervals(intervals: tuple[Interval, ...]) -> str:
@@ -54,18 +65,18 @@ def _intervals(intervals: tuple[Interval, ...]) -> str:
 
 
 @irdl_op_definition
-class CommandOp(IRDLOperation):
-    """One piece of work of one engine."""
+class CommandsOp(IRDLOperation):
+    """Pieces of work of the engines, in order."""
 
-    name = "tile.command"
-    work = prop_def(CommandData)
+    name = "tile.commands"
+    listed = prop_def(CommandList)
 
-    def __init__(self, command: Command) -> None:
-        super().__init__(properties={"work": CommandData(command)})
+    def __init__(self) -> None:
+        super().__init__(properties={"listed": CommandList(Listing())})
 
     @property
-    def command(self) -> Command:
-        return self.work.data
+    def commands(self) -> list[Command]:
+        return self.listed.data.commands
 
 
 @irdl_op_definition
@@ -104,20 +115,13 @@ class ProgramOp(IRDLOperation):
         super().__init__(regions=[body])
 
 
-TILE = Dialect("tile", [CommandOp, WhileOp, CaseOp, ProgramOp], [CommandData])
+TILE = Dialect("tile", [CommandsOp, WhileOp, CaseOp, ProgramOp], [CommandList])
 
 
-def segments(block: Block) -> Iterator[list[Command] | WhileOp | CaseOp]:
-    """A block's maximal runs of commands, and the control flow between them."""
-    run: list[Command] = []
-    for op in block.ops:
-        if isinstance(op, CommandOp):
-            run.append(op.command)
-            continue
-        if run:
-            yield run
-        run = []
-        assert isinstance(op, WhileOp | CaseOp)
-        yield op
-    if run:
-        yield run
+def append(block: Block, command: Command) -> None:
+    """Adds a command at the end of a block."""
+    last = block.last_op
+    if not isinstance(last, CommandsOp):
+        last = CommandsOp()
+        block.add_op(last)
+    last.commands.append(command)

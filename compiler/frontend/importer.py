@@ -12,7 +12,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Region, SSAValue
 
 from compiler.errors import CompileError, Location
-from compiler.frontend.attributes import constant_values, operation_attributes
+from compiler.frontend.attributes import constant_values, operation_attributes, value
 from compiler.frontend.locations import producer_name
 from compiler.ir.ops import constant, make
 from compiler.ir.types import ElementType, Tensor
@@ -26,6 +26,8 @@ IDENTITY_CALLS = frozenset((
     "annotate_device_placement",
 ))
 """Custom calls that only annotate their operand."""
+CALL_ATTRIBUTES = ("backend_config", "mhlo.backend_config", "mhlo.attributes")
+"""Where a custom call's attributes are: in StableHLO, from `jax.ffi`, of a wrapped operation."""
 
 Values = dict[ir.Value, SSAValue]
 
@@ -175,8 +177,7 @@ class Importer:
 
     def custom_call(self, op: ir.OpView, operands: Sequence[SSAValue], types: Sequence[Tensor],
                     target: Block) -> Sequence[SSAValue]:
-        attrs = operation_attributes(op)
-        name = attrs["call_target_name"]
+        name = operation_attributes(op)["call_target_name"]
         if name in IDENTITY_CALLS:
             return operands
         kind = self.registered(name)
@@ -185,9 +186,9 @@ class Importer:
                 f"custom call @{name} is unknown: register an operation of that name (entry "
                 f"point group {registry.ENTRY_POINTS}) or express it in StableHLO",
                 self.place(op))
-        config = attrs.get("backend_config") or attrs.get("mhlo.attributes") or {}
-        new = make(kind, operands, types, config if isinstance(config, dict) else {},
-                   location=self.place(op))
+        given = [value(op.attributes[place]) for place in CALL_ATTRIBUTES if place in op.attributes]
+        attrs = next((config for config in given if isinstance(config, dict)), {})
+        new = make(kind, operands, types, attrs, location=self.place(op))
         target.add_op(new)
         return new.results
 

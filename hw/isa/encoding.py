@@ -128,7 +128,7 @@ BY_OPCODE: dict[int, type[Instruction]] = {}
 T = TypeVar("T", bound=Instruction)
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(bits, rd, rs1, rs2, imm))
+@dataclass_transform(frozen_default=True)
 def instruction(
     mnemonic: str, opcode: int, engine: Engine | None = Engine.SEQUENCER, retires: bool = False
 ) -> Callable[[type[T]], type[T]]:

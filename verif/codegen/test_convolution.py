@@ -82,6 +82,8 @@ CASES = {
     "same": Case((2, 6, 5, 3), (3, 3, 3, 7), padding=SAME),
     "many_channels": Case((1, 5, 6, 18), (3, 3, 18, 10), padding=SAME),
     "one_channel": Case((2, 8, 8, 1), (3, 3, 1, 6), padding=SAME),
+    "one_channel_dilated": Case((2, 7, 9, 1), (1, 3, 1, 5), (3, 3), rhs_dilation=(2, 2)),
+    "one_channel_column": Case((2, 7, 9, 1), (3, 1, 1, 5), padding=SAME),
     "whole_image": Case((3, 4, 4, 5), (4, 4, 5, 6)),
     "strides": Case((2, 9, 8, 5), (3, 2, 5, 7), (2, 3)),
     "kernel_dilation": Case((2, 9, 8, 5), (3, 2, 5, 7), (2, 1), rhs_dilation=(2, 3)),
@@ -93,6 +95,14 @@ CASES = {
     "reverse": Case((1, 6, 5, 3), (3, 2, 3, 4), reverse=(True, True)),
     "groups": Case((2, 6, 6, 8), (3, 3, 2, 12), padding=SAME, groups=4),
     "depthwise": Case((2, 6, 6, 8), (3, 3, 1, 8), padding=SAME, groups=8),
+    "depthwise_everything": Case((2, 11, 9, 5), (3, 2, 1, 5), (1, 2), ((2, 1), (-1, 3)), (1, 2),
+                                 (2, 1), (True, False), groups=5),
+    "depthwise_long_line": Case((1, 2, 19, 3), (1, 3, 1, 3), groups=3),
+    "depthwise_1d": Case((2, 9, 4), (3, 1, 4), (1,), ((1, 1),), (1,), (1,), (False,), groups=4,
+                         layout="b0f 0io b0f"),
+    "depthwise_int8": Case((1, 6, 6, 6), (3, 3, 1, 6), padding=SAME, groups=6, types="int8 i32"),
+    "depthwise_int8_as_bf16": Case((1, 6, 6, 4), (3, 3, 1, 4), padding=SAME, groups=4,
+                                   types="int8 i32", config="tiny-noint8"),
     "depthwise_multiplier": Case((1, 6, 6, 4), (3, 3, 1, 12), padding=SAME, groups=4),
     "nchw": Case((2, 5, 6, 7), (4, 5, 3, 3), padding=SAME, layout="bf01 oi01 bf01"),
     "nchw_result": Case((2, 6, 7, 5), (3, 3, 5, 4), padding=SAME, layout="b01f 01io bf01"),
@@ -132,7 +142,7 @@ def test_accuracy(rng: np.random.Generator) -> None:
     assert np.abs(found - exact).max() < 1e-2 * np.abs(exact).max()
 
 
-@pytest.mark.parametrize("name", ["same", "nchw", "groups", "tiled"])
+@pytest.mark.parametrize("name", ["same", "nchw", "groups", "tiled", "depthwise"])
 def test_epilogue(name: str, rng: np.random.Generator) -> None:
     """Bias for each feature, residual and rectifier on the way from the accumulators to DRAM."""
     case = CASES[name]

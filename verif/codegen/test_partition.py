@@ -54,13 +54,13 @@ def evaluate(graph: Graph, inputs: Sequence[Bits]) -> list[Bits]:
 def execute(kernels: Sequence[Kernel], inputs: Sequence[Bits], outputs: int) -> list[Bits]:
     """Runs kernels on the instructions' own meaning; every port has a buffer of its own."""
     state = MachineState(TINY)
-    slots = {number: number for number in range(INPUTS)}
+    slots: dict[tuple[str, int], int] = {("i", number): number for number in range(INPUTS)}
     for number, bits in enumerate(inputs):
         state.local.scratchpad[number * BYTES : (number + 1) * BYTES] = bits.reshape(-1).view(
             np.uint8)
 
     def stream(port: tuple[str, int]) -> Stream:
-        slot = slots.setdefault(port, len(slots))  # type: ignore[call-overload]
+        slot = slots.setdefault(port, len(slots))
         return Stream(slot * BYTES, TINY.lanes, 4, ((GROUPS, TINY.lanes * 4),), DType.S32)
 
     for item in kernels:
@@ -68,15 +68,15 @@ def execute(kernels: Sequence[Kernel], inputs: Sequence[Bits], outputs: int) -> 
         made = kernel(
             TINY,
             GROUPS, item.body,
-            {s: stream(n if n >= 0 else ("t", n)) for s, n in enumerate(item.inputs)},
-            {s: stream(("o", n) if n >= 0 else ("t", n)) for s, n in enumerate(item.outputs)},
+            {s: stream(("i" if n >= 0 else "t", n)) for s, n in enumerate(item.inputs)},
+            {s: stream(("o" if n >= 0 else "t", n)) for s, n in enumerate(item.outputs)},
             4, Location())
         for index, value in made.parameters.items():
             state.params[Engine.VECTOR][index] = value
         for word in made.words:
             instruction = decode(word)
             instruction.execute(state, getattr(instruction, "imm", 0), 0)
-    start = [slots[("o", n)] * BYTES for n in range(outputs)]  # type: ignore[index]
+    start = [slots["o", n] * BYTES for n in range(outputs)]
     return [state.local.scratchpad[s : s + BYTES].view(np.uint32).reshape(GROUPS, -1)
             for s in start]
 

@@ -19,6 +19,8 @@ from verif.dma.axi import Channel, Dram, ReadBus, Region, Traffic, WriteBus
 from verif.dma.descriptors import Transfer
 
 READ_LATENCY = 2
+REST = 10
+"""Idle cycles that end a run."""
 
 
 class Port:
@@ -141,7 +143,7 @@ class Bench:
             assert self.fault is None, self.fault
             assert self.cycle - start < limit, f"{self.retired} of {transfers} retired"
         self.finished_at = self.cycle
-        for _ in range(10):
+        for _ in range(REST):
             await self.step()
         assert self.retired == transfers
         assert self.bus.idle

@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, First, RisingEdge
@@ -19,6 +20,9 @@ from hw.isa.state import Window
 PAGE = 4096
 DRAM_PAGES = 64
 BUSY, DONE, ERROR = 1, 2, 4
+_DRIVEN = {"m_axi_ar": ("addr", "len"), "m_axi_aw": ("addr", "len"),
+           "m_axi_w": ("data", "strb", "last"), "s_axil_b": ("resp",), "s_axil_r": ("data", "resp")}
+"""Channels whose payload the machine drives."""
 
 
 class Dram:
@@ -62,7 +66,19 @@ class Bench:
         self.dut.rst.value = 1
         await ClockCycles(self.dut.clk, 4)
         self.dut.rst.value = 0
+        for channel, payload in _DRIVEN.items():
+            cocotb.start_soon(self._watch(channel, payload))
         await self.write(Csr.INTERRUPT, 1)
+
+    async def _watch(self, channel: str, payload: tuple[str, ...]) -> None:
+        """What the machine offers stays until it is taken."""
+        offered: list[int] | None = None
+        while True:
+            await RisingEdge(self.dut.clk)
+            valid, ready, *fields = (int(getattr(self.dut, f"{channel}{name}").value)
+                                     for name in ("valid", "ready", *payload))
+            assert offered is None or (valid and fields == offered), f"{channel} is not stable"
+            offered = fields if valid and not ready else None
 
     async def write(self, address: int, value: int) -> None:
         await self.host.write_dword(address, value)

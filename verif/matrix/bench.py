@@ -6,17 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from amaranth.lib import data
+from amaranth.lib import data, wiring
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from numpy.typing import NDArray
 
-from verif.matrix.variants import variant
 from hw.config import AcceleratorConfig
 from hw.core.float.product import FACTOR
 from hw.core.interfaces import read_port, write_port
 from hw.isa.host import ACCUMULATOR_BASE
 from verif.build import pack, unpack
+from verif.matrix.variants import variant
 
 Bytes = NDArray[np.uint8]
 READ_LATENCY = 2
@@ -92,6 +92,12 @@ class Memory:
         memory[offset : offset + size] = np.frombuffer(raw, np.uint8)
 
 
+def request_layout(port: wiring.Signature) -> data.StructLayout:
+    """The payload of a memory port's requests."""
+    layout: data.StructLayout = port.members["request"].signature.members["payload"].shape
+    return layout
+
+
 class ReadPort:
     """Serves one read port: in order, `READ_LATENCY` cycles after the acceptance."""
 
@@ -102,8 +108,7 @@ class ReadPort:
         self._ready = getattr(dut, f"{name}__request__ready")
         self._response = getattr(dut, f"{name}__response__data")
         self._responding = getattr(dut, f"{name}__response__valid")
-        signature = read_port(width_bytes)
-        self._layout: data.StructLayout = signature.members["request"].signature.members["payload"].shape
+        self._layout = request_layout(read_port(width_bytes))
         self._memory, self._refusable = memory, refusable
         self._under_way: list[int | None] = [None] * READ_LATENCY
         self.accepted = 0
@@ -134,8 +139,7 @@ class WritePort:
         self._request = getattr(dut, f"{name}__request__payload")
         self._valid = getattr(dut, f"{name}__request__valid")
         self._ready = getattr(dut, f"{name}__request__ready")
-        self._layout: data.StructLayout = (
-            write_port(width_bytes).members["request"].signature.members["payload"].shape)
+        self._layout = request_layout(write_port(width_bytes))
         self._memory = memory
 
     def drive(self) -> None:

@@ -13,7 +13,15 @@ from hw.core.matrix.transposer import tile_layout
 from hw.isa.host import Cause
 from verif.build import pack, unpack
 from verif.matrix.bench import (
-    Agents, Memory, ReadPort, Source, factor, machine, random_operands, reset, unpack_lanes,
+    Agents,
+    Memory,
+    ReadPort,
+    Source,
+    factor,
+    machine,
+    random_operands,
+    reset,
+    unpack_lanes,
 )
 
 IDLE = {"jobs__valid": 0, "port__request__ready": 0, "port__response__valid": 0, "swaps": 0,
@@ -28,13 +36,15 @@ class Feed:
         self._columns = machine().array_cols
         self.fed: list[int] = []
         self.swaps = self.done = 0
+        self._launched = False
 
     def drive(self) -> None:
-        # A swap may happen when the tile is complete but for the column of this cycle.
-        complete = self.done
-        if self.swaps < complete and random.random() < 0.3:
-            self.swaps += 1
+        self.swaps += self._launched
         self._dut.swaps.value = self.swaps % 64
+        # The next swap comes after all tiles that wait for those before; it is launched in this
+        # cycle, while the last of them may lack this cycle's column, and counted in the next one.
+        needed = sum(ticket <= self.swaps for ticket in self._tickets)
+        self._launched = self.done == needed and random.random() < 0.5
 
     def sample(self) -> None:
         vector = int(self._dut.weights.value)

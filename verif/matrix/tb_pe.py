@@ -77,7 +77,8 @@ def check(int8: bool, met: list[tuple[int, int]], activations: list[int], sums: 
     got = np.array(results[PE_LATENCY:], np.uint32)
     product = x.astype(np.int8).astype(np.int32) * w.astype(np.int8) if int8 else np.zeros_like(x)
     integer = old + product.astype(np.int32).view(np.uint32) if int8 else old
-    floating = numerics.fmac(numerics.bf16_to_f32(x), numerics.bf16_to_f32(w.astype(np.uint16)), old)
+    floating = numerics.fmac(
+        numerics.bf16_to_f32(x), numerics.bf16_to_f32(w.astype(np.uint16)), old)
     want = np.where(raw == 1, integer, floating)
     wrong = np.nonzero(got != want)[0]
     assert not len(wrong), (f"cycle {wrong[0]}: {x[wrong[0]]:#06x} * {w[wrong[0]]:#06x} + "

@@ -18,7 +18,15 @@ from hw.isa.state import MachineState
 from hw.isa.sync import Set
 from verif.build import pack, unpack
 from verif.matrix.bench import (
-    Agents, Bytes, Memory, ReadPort, Source, WritePort, machine, random_operands, reset,
+    Agents,
+    Bytes,
+    Memory,
+    ReadPort,
+    Source,
+    WritePort,
+    machine,
+    random_operands,
+    reset,
 )
 
 Command = tuple[Instruction, int, int]
@@ -67,6 +75,18 @@ class Bench:
 
     async def start(self) -> None:
         await reset(self._dut, commands__valid=0, stop=0)
+
+    async def restart(self) -> None:
+        """Resets the unit, as the machine does before a program, and forgets all commands."""
+        self._dut.rst.value = 1
+        self.source.payloads.clear()
+        for _ in range(2):
+            await self.agents.step()
+        self._dut.rst.value = 0
+        self.monitor.fault, self.monitor.retired = None, 0
+        self.commands.clear()
+        self.parameters = [0] * len(MatrixParam)
+        self.golden = MachineState(self.config)
 
     def fill(self, values: Callable[[int], Bytes]) -> None:
         """Gives both memories the same contents."""
@@ -202,4 +222,72 @@ async def latency(dut: Any) -> None:
         bench.add(Multiply(accumulate=1, swap=1), 0, 3)
         cycles.append(await bench.run(2000))
     assert cycles[2] - cycles[1] == 10 * (launch_to_write(bench.config) + 1)
+    bench.check()
+
+
+async def until_fault(bench: Bench) -> dict[str, int] | None:
+    await bench.agents.until(lambda: bench.monitor.fault is not None, 500)
+    return bench.monitor.fault
+
+
+@cocotb.test()
+async def illegal_commands(dut: Any) -> None:
+    """Each is reported once what was before it has retired, and is not executed."""
+    config = machine()
+    rows, columns = config.array_rows, config.array_cols
+    good = {"k": rows, "n": columns}
+    set_beyond = Set(engine=Engine.MATRIX, index=len(MatrixParam))
+    cases = [
+        (good, set_beyond), (good | {"k": 0}, LoadWeights()),
+        (good | {"k": rows + 1}, LoadWeights()), (good | {"n": 0}, LoadWeights(transposed=1)),
+        (good | {"n": columns + 1}, LoadWeights()), (good | {"k": 1 << 31}, LoadWeights()),
+    ]
+    if not config.int8:
+        cases.append((good, LoadWeights(integer=1)))
+    bench = Bench(dut, 0.0, 1.0)
+    await bench.start()
+    for parameters, instruction in cases:
+        bench.set(**good, bound1=3, bound2=1, bound3=1, bound4=1, cstride1=1)
+        bench.add(LoadWeights(), 64)
+        bench.add(Multiply(swap=1), 128, 7)
+        bench.set(**parameters)
+        before = bench.monitor.retired
+        bench.add(instruction, 0)
+        fault = await until_fault(bench)
+        assert fault == {"cause": Cause.ILLEGAL, "address": instruction.encode() & 0xFFFFFFFF}
+        assert bench.monitor.retired == before + 2
+        await bench.restart()
+
+
+@cocotb.test()
+async def misaligned_operands(dut: Any) -> None:
+    config = machine()
+    bench = Bench(dut, 0.0, 1.0)
+    await bench.start()
+    for weights, activations, expected in ((65, 128, 65), (64, 131, 131)):
+        bench.set(k=config.array_rows, n=config.array_cols)
+        bench.set(bound1=3, bound2=1, bound3=1, bound4=1)
+        bench.add(LoadWeights(), weights)
+        bench.add(Multiply(swap=1), activations, 7)
+        assert await until_fault(bench) == {"cause": Cause.MISALIGNED, "address": expected}
+        await bench.restart()
+
+
+@cocotb.test()
+async def restarts(dut: Any) -> None:
+    """A reset in the middle of everything leaves nothing behind: the next program is right."""
+    np.random.seed(random.getrandbits(32))
+    bench = Bench(dut, 0.1, 1.0)
+    await bench.start()
+    for cycles in (15, 30, 60, 90, 120, 150):
+        bench.fill(random_bits)
+        for _ in range(30):
+            random.choice([random_multiply, random_load])(bench)
+        for _ in range(cycles):
+            await bench.agents.step()
+        await bench.restart()
+    bench.fill(random_bits)
+    for _ in range(30):
+        random.choice([random_multiply, random_load])(bench)
+    await bench.run(60000)
     bench.check()

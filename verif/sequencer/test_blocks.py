@@ -6,7 +6,9 @@ from amaranth.lib import wiring
 from hw.config import TINY, AcceleratorConfig, load
 from hw.core.sequencer.alu import Alu
 from hw.core.sequencer.icache import InstructionCache
+from hw.core.sequencer.loops import LoopStack
 from hw.core.sequencer.queue import CommandQueue
+from hw.core.sequencer.registers import RegisterFile
 from hw.core.sequencer.semaphores import Semaphores
 from verif.build import run_cocotb
 
@@ -14,6 +16,8 @@ from verif.build import run_cocotb
 @pytest.mark.parametrize(("component", "testbench", "tests"), [
     (Alu(), "tb_alu", 2),
     (CommandQueue(TINY), "tb_queue", 3),
+    (LoopStack(), "tb_loops", 1),
+    (RegisterFile(), "tb_registers", 1),
     (Semaphores(), "tb_semaphores", 2),
 ])
 def test_block(component: wiring.Component, testbench: str, tests: int) -> None:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from hw.config import load
 from hw.core.interfaces import FAULT
+from hw.core.vector.input_stream import INDEX_DEPTH
+from hw.core.vector.parameters import STREAM_PARAMETERS
 from hw.isa.dtypes import DType
 from hw.isa.host import Cause
 from hw.isa.kernel import InputStream
@@ -29,7 +31,6 @@ LONGEST = 40
 """Groups taken of one walk, at most."""
 PATIENCE = 400
 """Cycles within which a group arrives, whatever the back-pressure."""
-INDEX_DEPTH = 2
 
 
 class StreamBench:
@@ -61,7 +62,7 @@ class StreamBench:
         await self.step(take=False)
         self.dut.load.value = 0
         # From here on a snapshot counts.
-        self.dut.parameters.value = random.getrandbits(480)
+        self.dut.parameters.value = random.getrandbits(STREAM_PARAMETERS.size)
         self.got.clear()
 
     async def step(self, *, take: bool) -> None:

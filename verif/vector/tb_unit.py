@@ -74,7 +74,7 @@ async def throughput(dut: Any) -> None:
     groups = 4096 // CONFIG.lanes
     for operations in (1, 2, 4, 8):
         machine = _golden(1)
-        bench = await _lockstep(dut, machine, chain_program(CONFIG, operations, groups, 3))
+        bench = await _lockstep(dut, machine, chain_program(CONFIG, operations, groups, 2))
         first, *later = [b - a for a, b in pairwise([bench.started, *bench.retired])]
         dut._log.info(f"{operations} operations: alone {first}, then {later} cycles")
         assert max(first, *later) * 0.95 <= operations * groups

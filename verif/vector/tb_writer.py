@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hw.config import load
 from hw.core.interfaces import FAULT
+from hw.core.vector.parameters import STREAM_PARAMETERS
 from hw.core.vector.writer import DEPTH, Kind
 from hw.isa.host import Cause
 from hw.isa.kernel import OutputStream
@@ -24,7 +25,8 @@ from verif.vector.bench import WritePort
 CONFIG = load(os.environ["CONFIG"])
 LANES = CONFIG.lanes
 KERNELS = 80
-Result = tuple[Kind, NDArray[np.uint32]]
+Result = tuple[Any, NDArray[np.uint32]]
+"""A `Kind` and a group."""
 
 
 class WriterBench:
@@ -47,12 +49,12 @@ class WriterBench:
         vector = 0
         for i, stream in enumerate(parameters):
             nests.to_machine(self.machine, INPUT_STREAMS + i, stream)
-            vector |= nests.to_vector(stream) << (480 * i)
+            vector |= nests.to_vector(stream) << (STREAM_PARAMETERS.size * i)
         self.dut.parameters.value = vector
         self.dut.load.value = 1
         await self.step(None)
         self.dut.load.value = 0
-        self.dut.parameters.value = random.getrandbits(960)
+        self.dut.parameters.value = random.getrandbits(2 * STREAM_PARAMETERS.size)
 
     async def step(self, result: Result | None) -> bool:
         """One cycle; returns whether a result has left."""
@@ -84,9 +86,10 @@ class WriterBench:
 
 def _random_group() -> NDArray[np.uint32]:
     rng = np.random.default_rng(random.getrandbits(32))
-    kinds = [rng.integers(0, 1 << 32, LANES), rng.integers(-300, 300, LANES),
-             (rng.standard_normal(LANES) * 100).astype(np.float32).view(np.uint32)]
-    return random.choice(kinds).astype(np.int64).astype(np.uint32)
+    kinds: list[NDArray[Any]] = [
+        rng.integers(0, 1 << 32, LANES), rng.integers(-300, 300, LANES),
+        (rng.standard_normal(LANES) * 100).astype(np.float32).view(np.uint32)]
+    return kinds[random.randrange(3)].astype(np.int64).astype(np.uint32)
 
 
 def _golden(machine: MachineState, results: list[Result]) -> None:
@@ -126,7 +129,7 @@ async def random_results(dut: Any) -> None:
             port.refused = random.choice([0.0, 0.4])
         streams = [nests.random_nest(CONFIG, range(1024), is_output=True) for _ in range(2)]
         if scatter:
-            streams[1][StreamParam.BASE] = 512
+            streams[1][StreamParam.BASE] = 2048
         await bench.load(streams)
         lengths = [len(OutputStream(bench.machine, INPUT_STREAMS + i).base) for i in (0, 1)]
         results = _results(min(lengths[0], 1000 if scatter else lengths[1], 20), scatter=scatter)

@@ -1,6 +1,6 @@
 """Adds the index list's part to the DRAM offset of a row."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -37,9 +37,13 @@ class IndexLookup(wiring.Component):
         m = Module()
         m.submodules.waiting = waiting = SyncFIFO(width=STEP.size, depth=DEPTH)
         m.submodules.listed = listed = SyncFIFO(width=32, depth=DEPTH)
-        fetches = Signal()
+        self._fetch(m, waiting, listed)
+        self._join(m, waiting, listed)
+        return m
+
+    def _fetch(self, m: Module, waiting: SyncFIFO, listed: SyncFIFO) -> None:
+        fetches = self.indexed & self.steps.payload.exists
         m.d.comb += [
-            fetches.eq(self.indexed & self.steps.payload.exists),
             self.read.request.payload.address.eq(self.steps.payload.index),
             self.read.request.payload.size.eq(4),
             self.read.request.valid.eq(self.steps.valid & fetches & waiting.w_rdy),
@@ -49,6 +53,8 @@ class IndexLookup(wiring.Component):
             listed.w_data.eq(self.read.response.data),
             listed.w_en.eq(self.read.response.valid),
         ]
+
+    def _join(self, m: Module, waiting: SyncFIFO, listed: SyncFIFO) -> None:
         step = data.View(STEP, waiting.r_data)
         fetched = self.indexed & step.exists
         go = Signal()
@@ -59,6 +65,11 @@ class IndexLookup(wiring.Component):
                   & (~self.rows.valid | self.rows.ready)),
             waiting.r_en.eq(go),
             listed.r_en.eq(go & fetched),
+            self.rows.payload.dram.eq(held.dram + product),
+            self.rows.payload.local.eq(held.local),
+            self.rows.payload.inside.eq(held.inside),
+            self.rows.payload.exists.eq(held.exists),
+            self.rows.payload.last.eq(held.last),
         ]
         with m.If(self.rows.ready):
             m.d.sync += self.rows.valid.eq(0)
@@ -69,7 +80,3 @@ class IndexLookup(wiring.Component):
                 held.inside.eq(step.inside & ~(fetched & listed.r_data[31])),
                 product.eq(Mux(fetched, listed.r_data * self.stride, 0)),
             ]
-        m.d.comb += self.rows.payload.eq(Cat(
-            (held.dram + product)[:32], held.local, held.inside, held.exists, held.last,
-        ))
-        return m

@@ -38,16 +38,14 @@ class Receiver(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         active = Signal()
-        last_write = Signal()
         now = Signal(self._segment)
         request = self.write.request
-        limit = Mux(now.pad, 2 * self._bus_bytes, self._bus_bytes - now.skip)
-        done = Signal()
         taken = Signal(range(2 * self._bus_bytes + 1))
+        done = Signal()
         room = Signal()
         go = Signal()
-        written = converted_bytes(m, now.conversion, taken)
         error = self.beats.payload.response[1] & ~now.pad
+        limit = Mux(now.pad, 2 * self._bus_bytes, self._bus_bytes - now.skip)
         m.d.comb += [
             done.eq(now.bytes <= limit),
             taken.eq(Mux(done, now.bytes, limit)),
@@ -55,11 +53,24 @@ class Receiver(wiring.Component):
             go.eq(active & room & (now.pad | self.beats.valid) & ~self.stop),
             self.beats.ready.eq(self.stop | (active & ~now.pad & room)),
             self.segments.ready.eq(~active | (go & done)),
-            self.retire.eq(request.valid & request.ready & last_write),
             self.working.eq(active | request.valid),
             self.bus_error.valid.eq(go & error),
             self.bus_error.address.eq(now.info),
         ]
+        self._write(m, now, taken, go=go, last=now.last & done, error=error)
+        with m.If(self.segments.ready):
+            m.d.sync += [active.eq(self.segments.valid), now.eq(self.segments.payload)]
+        with m.If(self.stop):
+            m.d.sync += active.eq(0)
+        return m
+
+    def _write(self, m: Module, now: data.View, taken: Value, *, go: Value, last: Value,
+               error: Value) -> None:
+        """Makes a request of `taken` bytes of the segment, and moves on behind them."""
+        request = self.write.request
+        last_write = Signal()
+        written = converted_bytes(m, now.conversion, taken)
+        m.d.comb += self.retire.eq(request.valid & request.ready & last_write)
         with m.If(request.ready):
             m.d.sync += request.valid.eq(0)
         with m.If(go):
@@ -68,16 +79,11 @@ class Receiver(wiring.Component):
                 request.payload.address.eq(now.local),
                 request.payload.size.eq(written),
                 request.payload.data.eq(self._data(m, now)),
-                last_write.eq(now.last & done),
+                last_write.eq(last),
                 now.local.eq(now.local + written),
                 now.bytes.eq(now.bytes - taken),
                 now.skip.eq(0),
             ]
-        with m.If(self.segments.ready):
-            m.d.sync += [active.eq(self.segments.valid), now.eq(self.segments.payload)]
-        with m.If(self.stop):
-            m.d.sync += active.eq(0)
-        return m
 
     def _data(self, m: Module, now: data.View) -> Value:
         moved = Signal(8 * self._bus_bytes)

@@ -19,7 +19,7 @@ class RowGenerator(wiring.Component):
     """Yields the rows of one transfer after the other, up to one a cycle.
 
     A transfer is taken when its last row is, so `transfer` and `shape` are stable for whoever
-    uses the rows. The first row comes 5 cycles after its transfer.
+    uses the rows. The first row comes 4 cycles after its transfer.
 
     Members:
         settled: earlier writes to local memory have been done; an indexed transfer waits for it.

@@ -72,7 +72,7 @@ class StoreDma(wiring.Component):
         report(m, self.fault, decoder.fault, generator.fault, issue.bus_error)
         with m.If(self.axi.w.valid & self.axi.w.ready):
             m.d.comb += self.activity.eq(Activity.BUSY)
-        with m.Elif(gather.working | ~issue.quiet):
+        with m.Elif(gather.working | issue.pending):
             m.d.comb += self.activity.eq(Activity.MEMORY)
         with m.Elif(self.commands.valid):
             m.d.comb += self.activity.eq(Activity.OVERHEAD)

@@ -17,6 +17,10 @@ COMPLETION = data.StructLayout({"burst": 1, "last": 1, "dram": 32})
 `dram`, and the end of a transfer if `last`."""
 
 
+ROWS_AHEAD = 8
+"""Rows of one transfer that are still to be announced while the next one is being set up."""
+
+
 class WriteIssue(wiring.Component):
     """Turns rows into spans, and their bursts into addresses for the bus and pieces to gather.
 
@@ -27,6 +31,7 @@ class WriteIssue(wiring.Component):
         stop: announce no more.
         retire: all of a transfer has been written.
         quiet: nothing is in flight.
+        pending: a row has not been written yet.
         bus_error: the bus has answered with an error; the window offset of the row.
     """
 
@@ -45,46 +50,66 @@ class WriteIssue(wiring.Component):
             "stop": In(1),
             "retire": Out(1),
             "quiet": Out(1),
+            "pending": Out(1),
             "bus_error": Out(data.StructLayout({"valid": 1, "address": 32})),
         })
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        piece = Signal(piece_layout(self._config))
-        copy = Signal()
-        last = Signal()
-        dram = Signal(32)
-        row, span, burst = self.rows.payload, self.spans.payload, self.bursts.payload
-        span_bytes = self.shape.count << self.transfer.dram_scale
-        m.d.comb += [
-            self.spans.valid.eq(self.rows.valid & (row.copy | row.last)),
-            self.rows.ready.eq(self.spans.ready | ~(row.copy | row.last)),
-            span.address.eq(Mux(row.copy, row.address, 0)),
-            span.bytes.eq(Mux(row.copy, span_bytes, 0)),
-        ]
-        with m.If(self.spans.valid & self.spans.ready):
-            m.d.sync += [
-                copy.eq(row.copy), last.eq(row.last), dram.eq(row.dram),
-                piece.local.eq(row.local),
-                piece.bytes.eq(span_bytes),
-                piece.skip.eq(row.address[:exact_log2(self._config.bus_bytes)]),
-                piece.conversion.eq(self.transfer.conversion),
-            ]
         m.submodules.completions = completions = SyncFIFO(
             width=COMPLETION.size, depth=max(2, self._config.outstanding_bursts))
+        self._announce(m, self._take_rows(m), completions)
+        self._complete(m, completions)
+        return m
+
+    def _take_rows(self, m: Module) -> data.View:
+        """Sends rows to be split; returns what has to be known of the one that is being split."""
+        layout = data.StructLayout({
+            "address": 64, "copy": 1, "last": 1, "dram": 32, "piece": piece_layout(self._config),
+        })
+        m.submodules.ahead = ahead = SyncFIFO(width=layout.size, depth=ROWS_AHEAD)
+        held = Signal(layout)
+        row, span = self.rows.payload, self.spans.payload
+        taken = data.View(layout, ahead.w_data)
+        following = data.View(layout, ahead.r_data)
+        wanted = row.copy | row.last
+        m.d.comb += [
+            self.rows.ready.eq(ahead.w_rdy | ~wanted),
+            ahead.w_en.eq(self.rows.valid & wanted),
+            taken.address.eq(Mux(row.copy, row.address, 0)),
+            taken.copy.eq(row.copy),
+            taken.last.eq(row.last),
+            taken.dram.eq(row.dram),
+            taken.piece.local.eq(row.local),
+            taken.piece.bytes.eq(
+                Mux(row.copy, self.shape.count << self.transfer.dram_scale, 0)),
+            taken.piece.skip.eq(row.address[:exact_log2(self._config.bus_bytes)]),
+            taken.piece.conversion.eq(self.transfer.conversion),
+            span.address.eq(following.address),
+            span.bytes.eq(following.piece.bytes),
+            self.spans.valid.eq(ahead.r_rdy),
+            ahead.r_en.eq(self.spans.ready),
+            self.pending.eq(ahead.r_rdy | self.bursts.valid | ~self.quiet),
+        ]
+        with m.If(self.spans.valid & self.spans.ready):
+            m.d.sync += held.eq(following)
+        return held
+
+    def _announce(self, m: Module, held: data.View, completions: SyncFIFO) -> None:
+        burst = self.bursts.payload
         entry = data.View(COMPLETION, completions.w_data)
         can_go = Signal()
         m.d.comb += [
             can_go.eq(completions.w_rdy & ~self.stop & (~self.aw.valid | self.aw.ready)),
-            self.pieces.payload.eq(piece),
+            self.pieces.payload.eq(held.piece),
             self.pieces.payload.length.eq(burst.length),
             self.pieces.payload.resumed.eq(~burst.first),
-            self.pieces.valid.eq(self.bursts.valid & copy & can_go),
-            self.bursts.ready.eq(can_go & (~copy | self.pieces.ready)),
+            self.pieces.valid.eq(self.bursts.valid & held.copy & can_go),
+            self.bursts.ready.eq(can_go & (~held.copy | self.pieces.ready)),
             completions.w_en.eq(self.bursts.valid & self.bursts.ready),
-            entry.burst.eq(copy),
-            entry.last.eq(last & burst.final),
-            entry.dram.eq(dram),
+            entry.burst.eq(held.copy),
+            entry.last.eq(held.last & burst.final),
+            entry.dram.eq(held.dram),
         ]
         with m.If(self.aw.ready):
             m.d.sync += self.aw.valid.eq(0)
@@ -94,8 +119,6 @@ class WriteIssue(wiring.Component):
                 self.aw.payload.address.eq(burst.address),
                 self.aw.payload.length.eq(burst.length),
             ]
-        self._complete(m, completions)
-        return m
 
     def _complete(self, m: Module, completions: SyncFIFO) -> None:
         next_up = data.View(COMPLETION, completions.r_data)

@@ -38,7 +38,8 @@ def round_to_integral(m: Module, value: ValueLike, mode: ValueLike) -> Value:
     above = Mux(below_one, (number.exponent == BIAS - 1) & number.fraction.any(), lost > half)
     tie = ~below_one & (lost == half) & nonzero
     nearest_up = above | (tie & odd)
-    up = Array([number.sign & nonzero, ~number.sign & nonzero, nearest_up, Const(0)])[Value.cast(mode)]
+    ups = Array([number.sign & nonzero, ~number.sign & nonzero, nearest_up, Const(0)])
+    up = ups[Value.cast(mode)]
     truncated = Mux(below_one, 0, Cat(bits[:23] & ~fractional, bits[23:31]))
     step = Mux(below_one, ONE, unit)
     magnitude = (truncated + Mux(up, step, 0))[:31]

@@ -20,8 +20,9 @@ _WORD_BYTES = 4
 class HostBlock(wiring.Component):
     """Registers of `hw.isa.host.Csr` over AXI4-Lite, run control, counters, interrupt.
 
-    Addresses without a register read as zero and ignore writes. A pair that counts is to
-    be read while the machine is stopped.
+    Addresses without a register read as zero and ignore writes. Pairs that count are to be read,
+    windows and entry to be changed, while the machine is stopped. The base of the program's
+    window is a multiple of 64 bytes, that of others of the bus width.
 
     Members:
         bus: AXI4-Lite. interrupt: level, while pending and enabled.

@@ -47,7 +47,8 @@ class MatrixDecoder(wiring.Component):
         m.d.comb += [
             is_set.eq(is_a(word, Set)),
             is_load.eq(is_a(word, LoadWeights)),
-            illegal.eq(Mux(is_set, self._bad_index(word), is_load & self._bad_tile(word, parameters))),
+            illegal.eq(Mux(is_set, field(word, Set, "index") >= len(parameters),
+                           is_load & self._bad_tile(word, parameters))),
             self.loads.valid.eq(self.commands.valid & is_load & free),
             self.multiplies.valid.eq(self.commands.valid & is_a(word, Multiply) & free),
             self.commands.ready.eq(~self.stop & ~illegal & Mux(
@@ -60,9 +61,6 @@ class MatrixDecoder(wiring.Component):
             m.d.sync += parameters[field(word, Set, "index")].eq(a)
         self._jobs(m, parameters)
         return m
-
-    def _bad_index(self, word: Value) -> Value:
-        return field(word, Set, "index") >= PARAMETER_COUNT[Engine.MATRIX]
 
     def _bad_tile(self, word: Value, parameters: data.View) -> Value:
         k, n = parameters[MatrixParam.K], parameters[MatrixParam.N]

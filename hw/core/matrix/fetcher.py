@@ -74,7 +74,8 @@ class WeightFetcher(wiring.Component):
         job, request = self.jobs.payload, self.port.request
         rows_left = Signal(range(self._operand_bytes // 2 + 1))
         ahead = Signal(range(ROWS_AHEAD + 1))
-        address, stride, size, integer = Signal(32), Signal(32), Signal.like(request.payload.size), Signal()
+        address, stride, integer = Signal(32), Signal(32), Signal()
+        size = Signal.like(request.payload.size)
         accepted = request.valid & request.ready
         taken = self.rows.valid & self.rows.ready
         misaligned = (rows_left != 0) & address[0] & ~integer

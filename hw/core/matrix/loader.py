@@ -20,7 +20,8 @@ class WeightLoader(wiring.Component):
         port: where weights are read.
         swaps: number of tiles made active so far; the feed of a tile waits for its ticket.
         weights: `weight_load` of each row of the array, not skewed.
-        done: pulse; the tile may be made active from the next cycle on.
+        done: pulse; a swap to the tile may be launched from the next cycle on, and is then counted
+            in `swaps` another cycle later.
         waiting, fault, stop: as of `WeightFetcher`.
     """
 

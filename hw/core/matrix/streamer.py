@@ -72,7 +72,8 @@ class ActivationStreamer(wiring.Component):
         blocked, launched = Signal(), Signal()
         m.d.comb += [
             busy.row.eq(row.row),
-            blocked.eq((row.exists & busy.busy) | (row.flags.swap & (row.flags.ticket != self.loads))),
+            blocked.eq((row.exists & busy.busy)
+                       | (row.flags.swap & (row.flags.ticket != self.loads))),
             launched.eq(fetcher.rows.valid & ~blocked & ~self.stop),
             fetcher.rows.ready.eq(~blocked & ~self.stop),
             fetcher.stop.eq(self.stop),

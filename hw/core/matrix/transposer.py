@@ -1,5 +1,7 @@
 """Turns the rows of a weight tile into its columns."""
 
+from itertools import pairwise
+
 from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -67,7 +69,7 @@ class TransposerBank(wiring.Component):
         with m.If(self.write):
             m.d.sync += self.tile_out.eq(self.tile)
         with m.If(self.shift):
-            m.d.sync += [left.eq(right) for left, right in zip(columns, columns[1:], strict=False)]
+            m.d.sync += [left.eq(right) for left, right in pairwise(columns)]
         with m.If(self.write & self.by_column):
             elements = [self.elements[k] for k in range(self._rows)]
             m.d.sync += [

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hw.config import AcceleratorConfig
 from hw.core.vector.fetch import operation_layout
 from hw.core.vector.input_stream import INDEX_DEPTH
+from hw.core.vector.kernel import GATHER_STREAM
 from hw.core.vector.lanes import special_steps
 from hw.core.vector.micro import TRANSPOSED_OPERAND, micro_layout
 from hw.core.vector.operations import opcode
@@ -14,7 +15,7 @@ from hw.core.vector.writer import Kind
 from hw.isa.params import VECTOR_REGISTERS
 from hw.isa.vector import STREAM_OPERAND
 
-GATHER_OPERAND = STREAM_OPERAND + 3
+GATHER_OPERAND = STREAM_OPERAND + GATHER_STREAM
 PASS_B = opcode("trans")
 """Its control passes operand b."""
 
@@ -55,8 +56,7 @@ class Expand(wiring.Component):
         self._plain(m, micro, group, step)
         final, ends = Signal(), Signal()
         m.d.comb += [
-            final.eq(1), ends.eq(group + 1 == self.operation.groups),
-            self.consumes.eq(final), 
+            final.eq(1), ends.eq(group + 1 == self.operation.groups), self.consumes.eq(final),
             self.begins.eq(~(group.any() | step.any() | second | sent.any())),
         ]
         with m.If(usage.special):

@@ -9,16 +9,13 @@ from hw.config import AcceleratorConfig
 from hw.core.decode import field, is_a
 from hw.core.interfaces import COMMAND
 from hw.core.vector.check import EntryCheck, stream_illegal
-from hw.core.vector.kernel import ENTRY, KERNEL
+from hw.core.vector.kernel import ENTRY, GATHER_STREAM, KERNEL, SCATTER_STREAM
 from hw.core.vector.operations import decode_usage
 from hw.core.vector.parameters import PARAMETERS, ParameterFile
 from hw.isa.dtypes import DType
 from hw.isa.params import BODY_LENGTH, INPUT_STREAMS
 from hw.isa.sync import Set
 from hw.isa.vector import Rep, Run, TernaryForm
-
-GATHER_STREAM = 3
-SCATTER_STREAM = INPUT_STREAMS + 1
 
 
 class FrontEnd(wiring.Component):
@@ -111,7 +108,7 @@ class FrontEnd(wiring.Component):
     def _continue(self, m: Module, found: data.View, position: Signal, command: data.View,
                   check: EntryCheck) -> None:
         usage = check.entry.usage
-        complete = (position + 1 == found.length) | ~usage.legal
+        complete = (position + 1 == found.length) | ~usage.body
         m.d.sync += [
             position.eq(position + 1),
             self._capturing.eq(~complete), self.kernel.valid.eq(complete),

@@ -9,12 +9,11 @@ from hw.core.interfaces import FAULT
 from hw.core.vector import writer
 from hw.core.vector.expand import Expand
 from hw.core.vector.fetch import operation_layout
+from hw.core.vector.kernel import GATHER_STREAM
 from hw.core.vector.micro import LATENCY, micro_layout, target_layout
 from hw.isa.host import Cause
 from hw.isa.params import INPUT_STREAMS
 from hw.isa.vector import STREAM_OPERAND
-
-GATHER_STREAM = 3
 
 
 class Issue(wiring.Component):

@@ -5,6 +5,11 @@ from amaranth.lib import data
 from hw.core.vector.operations import USAGE
 from hw.isa.params import BODY_LENGTH, INPUT_STREAMS, OUTPUT_STREAMS
 
+GATHER_STREAM = 3
+"""Input stream whose parameters and port `gather` uses."""
+SCATTER_STREAM = INPUT_STREAMS + 1
+"""Output stream that `scatter` uses, counted after the input streams."""
+
 KERNEL = data.StructLayout({
     "groups": 32, "length": range(BODY_LENGTH + 1), "buffer": 1,
     "sources": INPUT_STREAMS, "destinations": OUTPUT_STREAMS, "gather": 1,

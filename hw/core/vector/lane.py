@@ -14,7 +14,13 @@ from hw.core.float.convert import (
     integer_to_f32,
 )
 from hw.core.float.integral import round_to_integral
-from hw.core.float.multiplier import PARTIALS, PRODUCT, multiply_partials, multiply_round, multiply_sum
+from hw.core.float.multiplier import (
+    PARTIALS,
+    PRODUCT,
+    multiply_partials,
+    multiply_round,
+    multiply_sum,
+)
 from hw.core.vector.compare import compare
 from hw.core.vector.operations import LANE_CONTROL, Convert, Result, Simple
 

@@ -12,7 +12,7 @@ from hw.isa.encoding import INSTRUCTIONS, Instruction
 from hw.isa.host import Engine
 
 
-class Simple(enum.Enum, shape=4):
+class Simple(enum.Enum, shape=4):  # type: ignore[call-arg]
     """Results of the first stage."""
 
     A = 0
@@ -33,7 +33,7 @@ class Simple(enum.Enum, shape=4):
     PERMUTED = 14
 
 
-class Relation(enum.Enum, shape=2):
+class Relation(enum.Enum, shape=2):  # type: ignore[call-arg]
     """What a comparison asks."""
 
     EQUAL = 0
@@ -42,7 +42,7 @@ class Relation(enum.Enum, shape=2):
     LESS_OR_EQUAL = 3
 
 
-class Order(enum.Enum, shape=2):
+class Order(enum.Enum, shape=2):  # type: ignore[call-arg]
     """What the operands of a comparison are."""
 
     UNSIGNED = 0
@@ -50,7 +50,7 @@ class Order(enum.Enum, shape=2):
     FLOAT = 2
 
 
-class Convert(enum.Enum, shape=4):
+class Convert(enum.Enum, shape=4):  # type: ignore[call-arg]
     """Conversions, in the second and third stage."""
 
     NONE = 0
@@ -66,7 +66,7 @@ class Convert(enum.Enum, shape=4):
     TRUNC = 11
 
 
-class Result(enum.Enum, shape=2):
+class Result(enum.Enum, shape=2):  # type: ignore[call-arg]
     """Where the result comes from in the last stage."""
 
     PASS = 0
@@ -76,7 +76,7 @@ class Result(enum.Enum, shape=2):
     SPECIAL = 3
 
 
-class Special(enum.Enum, shape=2):
+class Special(enum.Enum, shape=2):  # type: ignore[call-arg]
     """The special functions."""
 
     EXP = 0
@@ -93,15 +93,15 @@ LANE_CONTROL = data.StructLayout({
 """negate: the sum is a - b; product_sum: it is c + a*b."""
 
 
-def _relation(relation: Relation, order: Order) -> dict[str, Any]:
+def _relation(relation: Any, order: Any) -> dict[str, Any]:
     return {"simple": Simple.COMPARE, "relation": relation, "order": order}
 
 
-def _extremum(simple: Simple, order: Order) -> dict[str, Any]:
+def _extremum(simple: Any, order: Any) -> dict[str, Any]:
     return {"simple": simple, "order": order}
 
 
-def _product(mode: MultiplyMode) -> dict[str, Any]:
+def _product(mode: Any) -> dict[str, Any]:
     return {"multiply": mode, "result": Result.PRODUCT}
 
 
@@ -161,10 +161,11 @@ LANE_CONTROLS: dict[str, dict[str, Any]] = {
 """Fields of `LANE_CONTROL` that are not zero, by mnemonic."""
 
 USAGE = data.StructLayout({
-    "legal": 1, "repeat": 1, "a": 1, "b": 1, "c": 1, "d": 1, "swizzled": 1,
+    "body": 1, "legal": 1, "repeat": 1, "a": 1, "b": 1, "c": 1, "d": 1, "swizzled": 1,
     "special": 1, "transpose": 1, "gather": 1, "scatter": 1,
 })
-"""Whether an opcode may stand in a body, which operands it has, and what is particular to it."""
+"""Whether an opcode belongs in a body, and may in this machine stand there; which operands it
+has; what is particular to it."""
 
 
 def body_instructions() -> dict[str, type[Instruction]]:
@@ -181,21 +182,21 @@ def decode_usage(m: Module, code: ValueLike, config: AcceleratorConfig) -> data.
     """The `USAGE` of an opcode, combinational."""
     cases: dict[tuple[tuple[str, int], ...], list[int]] = {}
     for name, cls in body_instructions().items():
-        if name in vector.SPECIAL and not config.special_function_unit:
-            continue
-        cases.setdefault(tuple(_usage(name, cls).items()), []).append(cls.OPCODE)
-    usage = Signal(USAGE)
+        usage = _usage(name, cls)
+        usage["legal"] = int(config.special_function_unit or not usage["special"])
+        cases.setdefault(tuple(usage.items()), []).append(cls.OPCODE)
+    result = Signal(USAGE)
     with m.Switch(code):
         for values, codes in cases.items():
             with m.Case(*codes):
-                m.d.comb += usage.eq(USAGE.const(dict(values)))
-    return usage
+                m.d.comb += result.eq(USAGE.const(dict(values)))
+    return result
 
 
 def _usage(name: str, cls: type[Instruction]) -> dict[str, int]:
     fields = {"a": "va", "b": "vb", "c": "vc", "d": "vd", "swizzled": "swz"}
     return {
-        "legal": 1, "repeat": int(name == "rep"), "special": int(name in vector.SPECIAL),
+        "body": 1, "repeat": int(name == "rep"), "special": int(name in vector.SPECIAL),
         "transpose": int(name == "trans"), "gather": int(name == "gather"),
         "scatter": int(name == "scatter"),
         **{use: int(field in cls.FIELDS) for use, field in fields.items()},

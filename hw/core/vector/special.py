@@ -29,7 +29,7 @@ def _entries() -> tuple[data.StructLayout, list[dict[str, int]]]:
     """Layout and contents of the read-only memory of coefficients."""
     rows = [{"c0": 0, "c1": 0, "c2": 0}] * TABLE_DEPTH
     for function, start in TABLE_START.items():
-        table = tables()[function.name.lower()].coefficients
+        table = tables()[Special(function).name.lower()].coefficients
         rows[start:start + len(table)] = [
             dict(zip(("c0", "c1", "c2"), row, strict=True)) for row in table
         ]

@@ -10,7 +10,8 @@ from hw.core.vector.control import Control
 from hw.core.vector.fetch import Fetch
 from hw.core.vector.front import FrontEnd
 from hw.core.vector.input_stream import InputStream
-from hw.core.vector.issue import GATHER_STREAM, Issue
+from hw.core.vector.issue import Issue
+from hw.core.vector.kernel import GATHER_STREAM
 from hw.core.vector.lanes import Lanes
 from hw.core.vector.micro import micro_layout
 from hw.core.vector.operands import Operands

@@ -20,7 +20,7 @@ DEPTH = 16
 """Results that may be on their way; more than the pipeline is long, as it cannot stall."""
 
 
-class Kind(enum.Enum, shape=2):
+class Kind(enum.Enum, shape=2):  # type: ignore[call-arg]
     """What a result is."""
 
     STREAM0 = 0

@@ -1,0 +1,140 @@
+"""Order, semaphores and places of random command lists."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from compiler.codegen.allocate import Arena, Constants, Workspace
+from compiler.codegen.commands import LOCAL, Command, Interval
+from compiler.codegen.dependences import dependences
+from compiler.codegen.schedule import schedule
+from compiler.codegen.synchronise import Step, synchronise
+from compiler.errors import CompileError, Location
+from hw.isa.host import Engine
+
+ENGINES = (Engine.LOAD, Engine.STORE, Engine.MATRIX, Engine.VECTOR)
+
+
+def random_commands(rng: np.random.Generator, count: int) -> list[Command]:
+    def intervals(most: int) -> tuple[Interval, ...]:
+        found = []
+        for _ in range(int(rng.integers(0, most + 1))):
+            first = int(rng.integers(0, 60))
+            space = LOCAL if rng.random() < 0.7 else 4
+            found.append((space, first, first + int(rng.integers(1, 12))))
+        return tuple(found)
+    return [
+        Command(ENGINES[int(rng.integers(4))], (0,), None, {}, intervals(3), intervals(1),
+                int(rng.integers(1, 50)), int(rng.integers(0, 50)), Location())
+        for _ in range(count)]
+
+
+def conflict(a: Command, b: Command) -> bool:
+    """Whether two commands touch a byte that one of them writes."""
+    pairs = [(x, y) for x in a.writes for y in (*b.reads, *b.writes)]
+    pairs += [(x, y) for x in a.reads for y in b.writes]
+    return any(x[0] == y[0] and x[1] < y[2] and y[1] < x[2] for x, y in pairs)
+
+
+def execution_order(steps: Sequence[Step], rng: np.random.Generator) -> list[Command]:
+    """The commands as engines that advance in an order of chance finish them."""
+    queues = {e: [s for s in steps if s.command.engine is e] for e in ENGINES}
+    posted = dict.fromkeys([(p, c) for p in ENGINES for c in ENGINES], 0)
+    order: list[Command] = []
+    while any(queues.values()):
+        ready = [e for e, queue in queues.items()
+                 if queue and all(posted[p, e] > 0 for p in queue[0].waits)]
+        assert ready, "deadlock"
+        engine = ready[int(rng.integers(len(ready)))]
+        step = queues[engine].pop(0)
+        for producer in step.waits:
+            posted[producer, engine] -= 1
+        for consumer in step.posts:
+            posted[engine, consumer] += 1
+        order.append(step.command)
+    assert not any(posted.values()), "a post without its wait"
+    return order
+
+
+@pytest.mark.parametrize("count", [2, 10, 80])
+def test_conflicting_commands_stay_in_order(count: int, rng: np.random.Generator) -> None:
+    for _ in range(15):
+        commands = random_commands(rng, count)
+        waits_for = dependences(commands)
+        order = schedule(commands, waits_for, 16)
+        assert sorted(order) == list(range(count))
+        for engine in ENGINES:
+            own = [p for p in order if commands[p].engine is engine]
+            assert own == sorted(own)
+        done = execution_order(synchronise(commands, waits_for, order), rng)
+        at = {id(command): position for position, command in enumerate(done)}
+        for i, first in enumerate(commands):
+            for second in commands[i + 1:]:
+                if conflict(first, second):
+                    assert at[id(first)] < at[id(second)]
+
+
+def test_knowledge_through_a_third_engine_saves_a_semaphore() -> None:
+    a, b, c = ((LOCAL, i, i + 1) for i in range(3))
+    location = Location()
+    commands = [
+        Command(Engine.LOAD, (0,), None, {}, (), (a,), 5, 0, location),
+        Command(Engine.MATRIX, (0,), None, {}, (a,), (b,), 5, 0, location),
+        Command(Engine.VECTOR, (0,), None, {}, (a, b), (c,), 5, 0, location),
+    ]
+    waits_for = dependences(commands)
+    steps = synchronise(commands, waits_for, schedule(commands, waits_for, 16))
+    assert [step.waits for step in steps] == [[], [Engine.LOAD], [Engine.MATRIX]]
+
+
+def test_arena_gives_live_buffers_places_of_their_own(rng: np.random.Generator) -> None:
+    arena = Arena("scratchpad", 4096, 16)
+    live: dict[int, int] = {}
+    for _ in range(500):
+        if live and rng.random() < 0.5:
+            address = list(live)[int(rng.integers(len(live)))]
+            arena.free(address)
+            del live[address]
+            continue
+        size = int(rng.integers(1, 300))
+        try:
+            address = arena.allocate(size, Location())
+        except CompileError:
+            assert sum(live.values()) > 4096 // 4
+            continue
+        assert address % 16 == 0
+        assert address + size <= 4096
+        assert all(address + size <= a or a + n <= address for a, n in live.items())
+        live[address] = size
+
+
+def test_a_freed_buffer_is_reused_as_late_as_possible() -> None:
+    arena = Arena("scratchpad", 1024, 16)
+    addresses = []
+    for _ in range(8):
+        addresses.append(arena.allocate(128, Location()))
+        arena.free(addresses[-1])
+    assert len(set(addresses)) == 8
+
+
+def test_a_buffer_that_does_not_fit_names_the_memory_and_the_remedy() -> None:
+    with pytest.raises(CompileError, match=r"scratchpad of 1024.*larger"):
+        Arena("scratchpad", 1024, 16).allocate(2000, Location())
+
+
+def test_workspace_reuses_and_merges_what_is_freed() -> None:
+    workspace = Workspace()
+    first, second, third = (workspace.allocate(100) for _ in range(3))
+    workspace.free(first, 100)
+    workspace.free(second, 100)
+    assert workspace.allocate(256) == first
+    assert workspace.allocate(64) > third
+    assert workspace.size == 3 * 128 + 64
+
+
+def test_equal_constants_are_stored_once() -> None:
+    constants = Constants()
+    assert constants.add(b"abcd") == constants.add(b"abcd") == 0
+    assert constants.add(b"efgh") == 64
+    assert len(constants.data) == 68
