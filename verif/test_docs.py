@@ -17,8 +17,10 @@ import pytest
 
 from benchmarks.readme import rendered
 from benchmarks.suite import RESULTS
+from compiler.ops.registry import ENTRY_POINTS
 from isthmus import cli
 from sim.cache import ROOT
+from verif.examples.extension import install
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 WRITTEN = [page for page in PAGES if page.name != "isa.md"]
@@ -89,7 +91,9 @@ def test_paths_exist(page: Path) -> None:
 def test_names_exist(page: Path) -> None:
     for span in spans(page):
         name = span.partition("(")[0]
-        if NAME.fullmatch(name) and not name.endswith(FILE_SUFFIXES):
+        if name == ENTRY_POINTS or name.endswith(FILE_SUFFIXES):
+            continue
+        if NAME.fullmatch(name):
             assert found(name), span
 
 
@@ -196,22 +200,11 @@ def test_runnable_blocks_run(block: Block, environment: Mapping[str, str], tmp_p
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     environment = {**environment}
     if "installed" in block.mark:
-        environment["PYTHONPATH"] += os.pathsep + str(_install_extension(tmp_path))
+        install(tmp_path / "site")
+        environment["PYTHONPATH"] += os.pathsep + str(tmp_path / "site")
     interpreter = {"python": [sys.executable, "-c"], "sh": ["bash", "-euo", "pipefail", "-c"]}
     done = subprocess.run([*interpreter[block.language], block.text], cwd=tmp_path,
                           env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
-
-def _install_extension(directory: Path) -> Path:
-    """What pip leaves of `examples/extension`: its module and its entry point."""
-    source, site = ROOT / "examples" / "extension", directory / "site"
-    information = site / "isthmus_quick_gelu.dist-info"
-    information.mkdir(parents=True)
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: isthmus-quick-gelu\n"
-                                          "Version: 0.1.0\n")
-    (information / "entry_points.txt").write_text(
-        "[isthmus.operations]\nquick_gelu = quick_gelu\n")
-    shutil.copy(source / "quick_gelu.py", site)
-    return site

@@ -82,7 +82,7 @@ def convolution(lhs: Array, rhs: Array, call: Call, precision: str = "DEFAULT") 
     kernel = rhs.transpose(*dims["kernel_spatial_dimensions"],
                            dims["kernel_input_feature_dimension"],
                            dims["kernel_output_feature_dimension"])
-    kernel = np.flip(kernel, [d for d, reversed_ in enumerate(reverse) if reversed_])
+    kernel = np.flip(kernel, tuple(d for d, reversed_ in enumerate(reverse) if reversed_))
     patches = np.stack([gather_window(x, windows, position, x.dtype.type(0))
                         for position in np.ndindex(*(w.size for w in windows))])
     taps, batch, features = patches.shape[:3]

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,8 +12,8 @@ import pytest
 from hw.isa.program import load
 from sim.cache import ROOT
 from verif.compiler.models import export, jax
+from verif.examples.extension import FOLDER, install
 
-EXTENSION = ROOT / "examples" / "extension"
 X = np.linspace(-4, 4, 256, dtype=np.float32).reshape(8, 32)
 
 
@@ -25,17 +24,8 @@ def quick_gelu(x: np.ndarray, slope: float) -> np.ndarray:
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """The environment of a Python in which the example's package is installed."""
-    project = tomllib.loads((EXTENSION / "pyproject.toml").read_text())["project"]
     site = tmp_path_factory.mktemp("site")
-    info = site / "isthmus_quick_gelu.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    (info / "entry_points.txt").write_text("".join(
-        f"[{group}]\n" + "".join(f"{name} = {module}\n" for name, module in points.items())
-        for group, points in project["entry-points"].items()))
-    for path in EXTENSION.glob("*.py"):
-        (site / path.name).write_text(path.read_text())
+    install(site)
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(site)])}
 
 
@@ -59,7 +49,7 @@ def compiled_and_run(model: Path, environment: Mapping[str, str]) -> tuple[int, 
 
 def test_composite(installed: Mapping[str, str], tmp_path: Path) -> None:
     """Its template is shorter than the decomposition, which any other installation uses."""
-    text = (EXTENSION / "model.mlir").read_text()
+    text = (FOLDER / "model.mlir").read_text()
     lengths = []
     for name, environment in (("with", installed), ("without", {**os.environ})):
         model = tmp_path / f"{name}.mlir"

@@ -46,7 +46,7 @@ def _round(m: Module, a: Value, _: Value, *, mode: Rounding) -> Value:
     return round_to_integral(m, a, mode)
 
 
-ROUNDINGS = {
+ROUNDINGS: dict[Any, Callable[[Bits], Bits]] = {
     Rounding.FLOOR: numerics.ffloor, Rounding.CEIL: numerics.fceil,
     Rounding.NEAREST: numerics.frne, Rounding.TRUNC: numerics.ftrunc,
 }
@@ -70,14 +70,14 @@ FUNCTIONS: dict[str, tuple[Function, Golden]] = {
 }
 """Combinational functions of two 32-bit operands and their meaning."""
 
-MODES: dict[MultiplyMode, Golden] = {
+MODES: dict[Any, Golden] = {
     MultiplyMode.FLOAT: numerics.fmul, MultiplyMode.LOW: numerics.imul,
     MultiplyMode.HIGH_SIGNED: numerics.imulh, MultiplyMode.HIGH_UNSIGNED: numerics.umulh,
 }
 
 PIPELINES: dict[str, tuple[int, Golden]] = {
     "adder": (ADD_STAGES, numerics.fadd),
-    **{f"multiplier_{golden.__name__}": (MULTIPLY_STAGES, golden) for mode, golden in MODES.items()},
+    **{f"multiplier_{golden.__name__}": (MULTIPLY_STAGES, golden) for golden in MODES.values()},
 }
 """Depth and meaning of the pipelined Components."""
 

@@ -87,7 +87,9 @@ async def feeds_tiles(dut: Any) -> None:
     await reset(dut, **IDLE)
     memory = Memory(config, refusal=0.2)
     memory.scratchpad[:] = random_operands(len(memory.scratchpad) // 2).view(np.uint8)
-    jobs, want, tickets = [], [], []
+    jobs: list[int] = []
+    want: list[list[int]] = []
+    tickets: list[int] = []
     for number in range(100):
         # Some tiles are replaced before they are used: they wait for the same swap.
         tickets.append(min(number, tickets[-1] + random.choice([0, 1, 1])) if tickets else 0)

@@ -22,6 +22,7 @@ from verif.matrix.bench import (
     machine,
     pack_lanes,
     random_operands,
+    request_layout,
     reset,
     unpack_lanes,
 )
@@ -72,12 +73,13 @@ class Array:
         assert not row["exists"] or row["row"] not in [
             other["row"] for other in under_way if other["exists"]]
         self._pipeline.append(payload)
-        self.rows.append({**row, "loads": self.loads, "old": self._address() if requested else None})
+        old = self._address() if requested else None
+        self.rows.append({**row, "loads": self.loads, "old": old})
 
     def _address(self) -> int:
         bytes_ = self._config.accumulator_row_bytes
-        layout = read_port(bytes_).members["request"].signature.members["payload"].shape
-        request = unpack(layout, int(self._dut.accumulators__request__payload.value))
+        payload = int(self._dut.accumulators__request__payload.value)
+        request = unpack(request_layout(read_port(bytes_)), payload)
         assert request["size"] == bytes_
         return request["address"]
 
@@ -99,7 +101,7 @@ def random_job(memory: Memory, ticket: int) -> tuple[int, list[dict[str, Any]]]:
         "flags": pack(row_flags(config), flags),
     })
     size = 1 if integer else 2
-    rows = []
+    rows: list[dict[str, Any]] = []
     for index in np.ndindex(*bounds[::-1]):
         address = base + int(np.dot(index[::-1], strides))
         row = first + int(np.dot(index[::-1], steps))
@@ -109,9 +111,9 @@ def random_job(memory: Memory, ticket: int) -> tuple[int, list[dict[str, Any]]]:
             "operands": [memory.read(address + i * size, size) for i in range(k)],
         })
     rows = rows or [{"exists": 0, "old": None, "integer": 0, "operands": []}]
-    for number, row in enumerate(rows):
-        row |= {"last": int(number == len(rows) - 1), "swap": int(swap and number == 0)}
-        row["ticket"] = ticket
+    for number, wanted in enumerate(rows):
+        wanted |= {"last": int(number == len(rows) - 1), "swap": int(swap and number == 0),
+                   "ticket": ticket}
     return job, rows
 
 
@@ -165,7 +167,8 @@ async def launches_rows(dut: Any) -> None:
     for got, row in zip(array.rows, want, strict=True):
         check(got, row)
     assert array.activities[Activity.BUSY] == sum(row["exists"] for row in want)
-    assert array.activities[Activity.HAZARD] and array.activities[Activity.MEMORY]
+    assert array.activities[Activity.HAZARD]
+    assert array.activities[Activity.MEMORY]
 
 
 @cocotb.test()
@@ -206,4 +209,5 @@ async def stops(dut: Any) -> None:
     dut.stop.value = 1
     for _ in range(30):
         await agents.step()
-    assert not array.rows and not port.accepted
+    assert not array.rows
+    assert not port.accepted

@@ -187,7 +187,8 @@ async def stream_tiles(bench: Bench, tiles: int, rows: int, *, integer: int, tra
         # Of a level with one iteration, so the value does not matter, but it is always another.
         bench.set(**{f"cstride{4 - n}": len(bench.commands) for n in range(sets)})
         bench.add(LoadWeights(integer=integer, transposed=transposed), 1024 + 64 * tile)
-        bench.add(Multiply(accumulate=1, swap=1), 4096, rows * tile % (config.accumulator_rows // 2))
+        row = rows * tile % (config.accumulator_rows // 2)
+        bench.add(Multiply(accumulate=1, swap=1), 4096, row)
     return await bench.run(100 + tiles * (rows + 60))
 
 
@@ -201,7 +202,7 @@ async def no_bubbles(dut: Any) -> None:
     for integer in range(1 + config.int8):
         for transposed in (0, 1):
             for rows, sets in ((shortest, 0), (shortest, 2), (shortest + 1, 1), (4 * shortest, 2)):
-                variant = dict(integer=integer, transposed=transposed, sets=sets)
+                variant = {"integer": integer, "transposed": transposed, "sets": sets}
                 await stream_tiles(bench, 1, rows, **variant)
                 few = await stream_tiles(bench, 8, rows, **variant)
                 many = await stream_tiles(bench, 20, rows, **variant)

@@ -6,7 +6,7 @@ from amaranth.lib import data, enum
 from hw.core.float.format import BIAS, FLOAT32, QUIET_NAN, fields, is_nan
 
 
-class Rounding(enum.Enum, shape=2):
+class Rounding(enum.Enum, shape=2):  # type: ignore[call-arg]
     """Direction of the rounding to an integral value."""
 
     FLOOR = 0

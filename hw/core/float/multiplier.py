@@ -17,7 +17,7 @@ from hw.core.float.format import (
 MULTIPLY_STAGES = 3
 
 
-class MultiplyMode(enum.Enum, shape=2):
+class MultiplyMode(enum.Enum, shape=2):  # type: ignore[call-arg]
     """What the operands are, and which part of the product is the result."""
 
     FLOAT = 0

@@ -16,8 +16,7 @@ class Operands(wiring.Component):
 
     Members:
         issued: the micro-operation issued in this cycle.
-        chosen: the one of the cycle before, whose streams' data is there; its flags are zero
-            if there is none.
+        chosen: the one of the cycle before, whose streams' data is there; zero if there is none.
         constants, streams: what it may name.
         target, result: a result to be written to a register; a read in the next cycle sees it.
         a, b, c: operands of the micro-operation before. Rows for the transposer are kept here.

@@ -1,6 +1,6 @@
 """The vector unit."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Member, Out
 
@@ -114,9 +114,8 @@ class VectorUnit(wiring.Component):
         with m.If(self._control.prepare):
             m.d.sync += constants.eq(self._front.parameters.constants)
         m.d.sync += [
-            chosen.eq(issue.micro),
-            chosen.indices.eq(issue.valid & issue.micro.indices),
-            chosen.transposer.eq(issue.valid & issue.micro.transposer),
+            # What is not issued must not look like a part of a special function to the lanes.
+            chosen.eq(Mux(issue.valid, issue.micro.as_value(), 0)),
             worked.eq(chosen), control.eq(decode_control(m, chosen.opcode)),
         ]
         indices = self._streams[GATHER_STREAM].indices
