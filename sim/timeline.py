@@ -51,6 +51,7 @@ class Timelines:
         self.ready = dict.fromkeys((Engine.LOAD, Engine.STORE, Engine.MATRIX, Engine.VECTOR), 0)
         self._finished = dict(self.ready)
         self._data_free = {Engine.LOAD: 0, Engine.STORE: 0}
+        self._answered = {Engine.LOAD: 0, Engine.STORE: 0}
         self._loader_free = self._feed_free = self._tile_ready = 0
         self._shadow_taken = self._rows_free = 0
         self._row_written = np.zeros(config.accumulator_rows, np.int64)
@@ -88,8 +89,11 @@ class Timelines:
         first = at + timing.TRANSFER_START
         latency = self.memory.latency if engine is Engine.LOAD and valid else 0
         start = max(first + latency + timing.DMA_LATENCY, self._data_free[engine])
-        least = valid * timing.burst_interval(self.config, self.memory.latency)
-        done = start + max(math.ceil(beats / rate) + fill, rows, math.ceil(least))
+        # Only so many bursts are in flight, across transfers: short rows wait for earlier ones.
+        interval = timing.burst_interval(self.config, self.memory.latency)
+        answered = max(self._answered[engine], first) + math.ceil(valid * interval)
+        self._answered[engine] = answered
+        done = max(start + max(math.ceil(beats / rate) + fill, rows), answered)
         self._data_free[engine] = done
         ahead = timing.requests_ahead(self.config, self.memory.latency)
         self.ready[engine] = max(first + rows, done - latency - ahead)

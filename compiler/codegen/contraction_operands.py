@@ -9,7 +9,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from compiler.codegen.commands import Body, Stream
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_axes import Axis, Box, is_contiguous, local_steps
 from compiler.codegen.contraction_loop import (
@@ -22,11 +21,10 @@ from compiler.codegen.contraction_loop import (
     Visit,
     Weights,
 )
+from compiler.codegen.contraction_transpose import transpose
 from compiler.codegen.footprint import transfers
 from compiler.errors import Location
 from hw.isa.dtypes import DType
-from hw.isa.encoding import INSTRUCTIONS
-from hw.isa.vector import DESTINATIONS, OPERANDS, Transpose
 
 
 @dataclass(frozen=True)
@@ -148,8 +146,8 @@ class DotActivations(_DotSource, Activations):
         width = round_up(rows.count, self.context.config.lanes) * size
         with self.context.buffer(pitch // size * width, self.location) as staging:
             self._fetch(at, staging, size, width)
-            transpose(self.context, self.operand.local_type, staging, address,
-                      width // size, pitch // size, self.location)
+            transpose(self.context, size, staging, address, (1, pitch // size, width // size),
+                      self.location)
 
     def pieces(self, at: Visit, count: int) -> Sequence[Piece]:
         pitch, box = self._pitch(self.tiling.k[at.slab.box]), self.frees[at.block.rows]
@@ -196,24 +194,3 @@ def cut(total: int, step: int) -> list[tuple[int, int]]:
 def round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
-
-def transpose(context: Context, dtype: DType, source: int, target: int, width: int, height: int,
-              location: Location) -> None:
-    """[height][width] to [width][height], both multiples of the lanes, dense in local memory."""
-    lanes, size = context.config.lanes, dtype.size
-    blocks = (height // lanes, width // lanes)
-    read = Stream(source, lanes, size, (
-        (lanes, width * size), (blocks[0], lanes * width * size), (blocks[1], lanes * size)), dtype)
-    write = Stream(target, lanes, size, (
-        (lanes, height * size), (blocks[0], lanes * size), (blocks[1], lanes * height * size)),
-        dtype)
-    context.kernel(blocks[0] * blocks[1] * lanes, _transposing_body(), {0: read}, {0: write},
-                   location, strip=lanes)
-
-
-def _transposing_body() -> Body:
-    move = INSTRUCTIONS["mov"]
-    v0, v1 = DESTINATIONS["v0"], DESTINATIONS["v1"]
-    body = (move(vd=v0, va=OPERANDS["s0"]), Transpose(vd=v1, va=v0),  # type: ignore[call-arg]
-            move(vd=DESTINATIONS["d0"], va=v1))  # type: ignore[call-arg]
-    return Body(tuple(instruction.encode() for instruction in body), (), len(body))

@@ -6,13 +6,14 @@ from math import prod
 
 from compiler.codegen import elementwise
 from compiler.codegen.context import Context, Place
+from compiler.codegen.contraction_transpose import rearrange, suits
 from compiler.codegen.elementwise import BUFFERS, Nest, Target, store_box
 from compiler.codegen.footprint import Step, transfers
 from compiler.codegen.graph import Graph
 from compiler.codegen.nests import merge_dimensions, tiles
 from compiler.codegen.operands import Operand
 from compiler.errors import Location
-from compiler.ir.types import row_major
+from compiler.ir.types import ElementType, row_major
 from compiler.ops.views import View
 from hw.isa.params import LEVELS
 
@@ -35,7 +36,17 @@ def copy(context: Context, source: Operand, target: Place, location: Location,
          target_view: View | None = None) -> None:
     """Appends the commands that copy a view of a tensor to a tensor, or to a view of it."""
     graph = Graph()
+    if source.place is not None:
+        source, target = Operand(_as_bits(source.place), source.view), _as_bits(target)
     _copy(context, (source,), graph, graph.input(0), target, location, target_view)
+
+
+def _as_bits(place: Place) -> Place:
+    """The place with elements that streams do not convert: NaN keep their bits."""
+    tensor = place.tensor
+    if tensor.element not in (ElementType.BF16, ElementType.F16):
+        return place
+    return Place(place.window, place.offset, tensor.with_element(ElementType.U16))
 
 
 def fill(context: Context, target: Place, value: Operand | int, location: Location,
@@ -62,6 +73,9 @@ def _copy(context: Context, operands: tuple[Operand, ...], graph: Graph, node: i
             elements = max(budget // operands[0].unit, 1)
             for start, extents in tiles(merged.source.view.shape, elements, LEVELS + 1):
                 _tile(context, merged, start, extents)
+            return
+        if merged.source.place and suits(context.config, merged.source.view, merged.target_view):
+            rearrange(context, merged.source, target, merged.target_view, location)
             return
     elementwise.generate(context, Nest(view.shape, operands, graph, (node,),
                                        (Target(target, view),), location))
