@@ -22,7 +22,7 @@ from sim.difference import explain
 from sim.loader import Array
 
 EXAMPLES = ("digits", "encoder")
-BATCHES = 1
+BATCHES = 3
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def run_example(name: str, config: str, batches: int) -> bool:
           f"{len(program.constants):,} bytes of constants")
     batch = program.inputs[0].shape[0]
     outputs = []
-    for first in range(0, batches * batch, batch):
+    for first in range(0, min(batches * batch, len(data.inputs)), batch):
         inputs = [data.inputs[first : first + batch]]
         golden = isthmus.run(program, inputs, sim="golden")
         result = isthmus.run(program, inputs, sim="rtl")
@@ -106,7 +106,7 @@ def main() -> int:
                         + ", ".join(EXAMPLES))
     parser.add_argument("--config", default="default", help="machine (default: %(default)s)")
     parser.add_argument("--batches", type=int, default=BATCHES,
-                        help="batches of inputs to run (default: %(default)s)")
+                        help="batches of inputs to run at most (default: %(default)s)")
     options = parser.parse_args()
     if unknown := sorted(set(options.names) - set(EXAMPLES)):
         parser.error(f"no example {unknown[0]!r}; there are {', '.join(EXAMPLES)}")
