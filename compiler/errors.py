@@ -51,3 +51,7 @@ class CompileError(Exception):
 
     def __str__(self) -> str:
         return f"{self.location}: {self.message}" if self.location else self.message
+
+
+class NoRoomError(CompileError):
+    """Buffers that do not fit a local memory; with fewer tensors kept on chip they might."""

@@ -13,6 +13,7 @@ from xdsl.printer import Printer
 
 from compiler.codegen.context import Place
 from compiler.codegen.emit import Emitter, Text
+from compiler.codegen.interface import Donation
 from compiler.codegen.lower import Lowered, lower
 from compiler.errors import CompileError, Location
 from compiler.frontend.load import Model, load
@@ -20,6 +21,7 @@ from compiler.ir.loops import Contraction, analyse
 from compiler.ir.ops import HloOp, main_function
 from compiler.ops.registry import NdArray
 from compiler.passes import LEVELS, optimise
+from compiler.passes.unroll import BUDGET
 from hw.config import AcceleratorConfig
 from hw.isa.asm import disassemble
 from hw.isa.encoding import decode
@@ -40,6 +42,7 @@ class Options:
         narrow_64: 64-bit types become 32-bit ones.
         dump: directory for the stages; nothing is written when None.
         explain: the program's notes list each fusion that was possible and refused.
+        unroll_budget: operations a loop may become when it is unrolled.
     """
 
     fusion: str = "full"
@@ -48,6 +51,7 @@ class Options:
     narrow_64: bool = False
     dump: Path | None = None
     explain: bool = False
+    unroll_budget: int = BUDGET
 
 
 def compile_module(module: str | bytes, config: AcceleratorConfig, options: Options | None = None,
@@ -68,14 +72,22 @@ def compile_module(module: str | bytes, config: AcceleratorConfig, options: Opti
     source = module if name == IN_MEMORY else Path(name)
     model = load(source, bind=options.bind, narrow_64=options.narrow_64)
     _dump(options, "1_input.mlir", model.module)
-    refused = optimise(model.module, fusion=options.fusion, relaxed=options.fast_math)
+    refused = optimise(model.module, fusion=options.fusion, relaxed=options.fast_math,
+                       scratchpad_bytes=config.scratchpad_bytes,
+                       unroll_budget=options.unroll_budget)
     _dump(options, "2_fused.mlir", model.module)
-    lowered = lower(main_function(model.module), config)
+    lowered = lower(main_function(model.module), config, _donated(model),
+                    on_chip=options.fusion == "full")
     _dump(options, "3_tiles.mlir", lowered.program)
     text = Emitter(config.queue_depth).program(lowered.program)
     program = _program(config, model, lowered, text, refused if options.explain else [])
     _dump_program(options, program)
     return program
+
+
+def _donated(model: Model) -> list[Donation]:
+    return [Donation(number, argument.alias) for number, argument in enumerate(model.arguments)
+            if argument.donated]
 
 
 def _program(config: AcceleratorConfig, model: Model, lowered: Lowered, text: Text,
@@ -84,8 +96,13 @@ def _program(config: AcceleratorConfig, model: Model, lowered: Lowered, text: Te
               for place, argument in zip(lowered.inputs, model.arguments, strict=True)]
     outputs = [_tensor(place, result_name)
                for place, result_name in zip(lowered.outputs, model.result_names, strict=True)]
-    moved = sum(t.nbytes for t in (*inputs, *outputs)) + len(lowered.constants)
-    notes: dict[str, Any] = {"macs": _macs(model), "dram_bytes": moved}
+    # A result in the place of a donated argument counts once, as what is read.
+    tensors = {(t.window, t.offset): t.nbytes for t in (*inputs, *outputs)}
+    moved = sum(tensors.values()) + len(lowered.constants)
+    memory = {"workspace_bytes": lowered.workspace_bytes,
+              "lower_bound_bytes": lowered.workspace_bound}
+    notes: dict[str, Any] = {"macs": _macs(model), "dram_bytes": moved, "memory": memory}
+    notes["operations"] = _operations(model)
     if model.narrowed:
         notes["narrowed"] = list(model.narrowed)
     if refused:
@@ -111,6 +128,21 @@ def _sources(sources: Sequence[Location | None]) -> list[tuple[int, str]]:
                 runs.append((pc, description))
             previous = location
     return runs
+
+
+def _operations(model: Model) -> dict[str, list[str]]:
+    """What was compiled at each place, by its description: the operation at that place first, then
+    those fused with it. Names for the profiler."""
+    found: dict[str, list[str]] = {}
+    for group in main_function(model.module).walk():
+        if isinstance(group, HloOp) and group.kind == "fused":
+            members = [op for op in group.walk() if isinstance(op, HloOp)
+                       and op.kind not in ("fused", "constant", "return")]
+            members.sort(key=lambda op: op.source != group.source)
+            found.setdefault(str(group.source), []).extend(op.kind for op in members)
+        elif isinstance(group, HloOp) and group.kind not in ("constant", "return"):
+            found.setdefault(str(group.source), [group.kind])
+    return found
 
 
 def _macs(model: Model) -> int:

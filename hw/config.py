@@ -145,13 +145,13 @@ DEFAULT = AcceleratorConfig(
     name="default", array_rows=16, array_cols=16, lanes=16, strip_groups=16,
     scratchpad_bytes=512 * KIB, scratchpad_banks=8,
     accumulator_bytes=128 * KIB, accumulator_banks=4,
-    bus_bytes=16,
+    bus_bytes=16, sfu_lanes=16,
 )
 LARGE = AcceleratorConfig(
     name="large", array_rows=32, array_cols=32, lanes=32, strip_groups=32,
     scratchpad_bytes=2048 * KIB, scratchpad_banks=8,
     accumulator_bytes=512 * KIB, accumulator_banks=4,
-    bus_bytes=32, sfu_lanes=8,
+    bus_bytes=32, sfu_lanes=32,
 )
 
 NAMED = {config.name: config for config in (TINY, FPGA, DEFAULT, LARGE)}

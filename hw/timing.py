@@ -39,6 +39,8 @@ LANE_LATENCY = 8
 """Cycles from a vector instruction's first group to its result."""
 STREAM_LATENCY = 3
 """Cycles from a stream's first address to its first group."""
+OUTPUT_LATENCY = 1
+"""Cycles in which an output stream clamps a group."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def kernel_cycles(config: AcceleratorConfig, groups: int, issues: int, *, specia
     slow = special * (config.lanes // config.sfu_lanes - 1)
     per_group = max(issues + slow, 1, *strided_lanes) if strided_lanes else max(issues + slow, 1)
     filling = LANE_LATENCY if groups >= config.strip_groups else LANE_LATENCY * issues
-    return KERNEL_SETUP + STREAM_LATENCY + groups * per_group + filling
+    return KERNEL_SETUP + STREAM_LATENCY + OUTPUT_LATENCY + groups * per_group + filling
 
 
 BURST_TURNAROUND = 3
@@ -251,7 +253,7 @@ def kernel_run(config: AcceleratorConfig, params: Sequence[int],
     issue = timer.run(groups, strip)
     moving = [count * _group_accesses(config, params, stream)
               for stream, count in timer.moved.items()]
-    return STREAM_LATENCY + max([issue, *(cycles + LANE_LATENCY for cycles in moving)])
+    return STREAM_LATENCY + OUTPUT_LATENCY + max([issue, *(cycles + LANE_LATENCY for cycles in moving)])
 
 
 def _group_accesses(config: AcceleratorConfig, params: Sequence[int], stream: int) -> int:

@@ -53,25 +53,29 @@ def compile(
     return compile_module(text, load_config(config), options, name)
 
 
-def run(program: Program, inputs: Sequence[Array], *, sim: str = "golden") -> Result:
+def run(program: Program, inputs: Sequence[Array], *, sim: str = "golden", trace: bool = False
+        ) -> Result:
     """Runs a program on a simulator.
 
     Args:
         inputs: one array per argument of `@main` that was not bound.
         sim: `golden` for meaning, `rtl` for the hardware, `model` for time without data.
+        trace: note in `Result.trace` what every engine does when; not with `golden`.
 
     Raises:
         InputError: the inputs do not match the program.
         Fault: the program ended with an error.
     """
     if sim == "golden":
+        if trace:
+            raise ValueError("golden knows no time to trace: use rtl or model")
         return run_golden(program, inputs)
     if sim == "rtl":
         from sim import rtl  # Amaranth, which golden does not need
-        return rtl.run(program, inputs)
+        return rtl.run(program, inputs, rtl.Options(trace=trace))
     if sim == "model":
         from sim import model
-        return model.run(program, inputs)
+        return model.run(program, inputs, trace=trace)
     raise ValueError(f"unknown simulator {sim!r}: use one of {', '.join(SIMULATORS)}")
 
 

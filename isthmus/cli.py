@@ -1,4 +1,4 @@
-"""The command line: `isthmus compile | run | objdump | ops`.
+"""The command line: `isthmus compile | run | report | objdump | ops`.
 
 Exit codes: 0 success, 1 the program faulted on the device, 2 bad input. Modules are imported by
 the commands that need them, so that help and usage errors come at once.
@@ -7,20 +7,17 @@ the commands that need them, so that help and usage errors come at once.
 import argparse
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
+
+from isthmus.files import UsageError, arrays, write
 
 if TYPE_CHECKING:
     from hw.isa.program import Program
     from sim.loader import Array
 
 FAULT, BAD_INPUT = 1, 2
-
-
-class UsageError(ValueError):
-    """An argument that makes no sense; the message is one line."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,7 +60,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--sim", choices=("golden", "rtl", "model"), default="golden")
     run.add_argument("--inputs", metavar="IN.npz", help="arrays arg0, arg1, ...")
     run.add_argument("--outputs", metavar="OUT.npz", help="where to write out0, out1, ...")
+    run.add_argument("--trace", metavar="TRACE.json", help=(
+        "what every engine did when, for ui.perfetto.dev; with --sim rtl or model"))
     run.set_defaults(command=_run)
+
+    report = commands.add_parser("report", help="write a page on where a program's cycles go")
+    report.add_argument("program", metavar="PROGRAM.isth")
+    report.add_argument("-o", "--output", metavar="REPORT.html", required=True)
+    report.add_argument("--sim", choices=("model", "rtl"), default="model",
+                        help="predict (the default), or measure on the hardware")
+    report.add_argument("--inputs", metavar="IN.npz", help="arrays arg0, arg1, ...")
+    report.set_defaults(command=_report)
 
     objdump = commands.add_parser("objdump", help="disassemble a program")
     objdump.add_argument("program", metavar="PROGRAM.isth")
@@ -77,12 +84,12 @@ def _parser() -> argparse.ArgumentParser:
 def _compile(options: argparse.Namespace) -> None:
     from isthmus import api
 
-    bind = _arrays(options.bind) if options.bind else {}
+    bind = arrays(options.bind) if options.bind else {}
     program = api.compile(
         Path(options.model), config=options.config, fusion=options.fusion, bind=bind,
         fast_math=options.fast_math, narrow_64=options.narrow_64, dump=options.dump,
         explain=options.explain)
-    _write(options.output, lambda file: file.write(program.to_bytes()))
+    write(options.output, lambda file: file.write(program.to_bytes()))
     for key, prefix in (("narrowed", "narrowed to 32 bits"), ("refused", "not fused")):
         for line in program.notes.get(key, ()):
             print(f"{prefix}: {line}")
@@ -93,17 +100,34 @@ def _run(options: argparse.Namespace) -> None:
     from isthmus import api
     from isthmus.report import describe
 
+    if options.trace and options.sim == "golden":
+        raise UsageError("--sim golden knows no time to trace; use --sim rtl or --sim model")
     program = load(options.program)
-    # The timing model needs no data unless the program loads scalars.
-    needed = options.sim != "model" or options.inputs
-    inputs = _inputs(program, options.inputs) if needed else []
-    result = api.run(program, inputs, sim=options.sim)
+    inputs = _inputs(program, options)
+    result = api.run(program, inputs, sim=options.sim, trace=bool(options.trace))
     if options.outputs and options.sim != "model":
         import numpy as np
-        arrays = {f"out{number}": array for number, array in enumerate(result.outputs)}
-        _write(options.outputs, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+        named = {f"out{number}": array for number, array in enumerate(result.outputs)}
+        write(options.outputs, lambda file: np.savez(file, **named))  # type: ignore[arg-type]
+    if result.trace is not None:
+        from isthmus.report.profile import scratchpad
+        from sim.chrome import to_json
+        counters = {"scratchpad bytes": scratchpad(program, inputs, result.trace).levels}
+        content = to_json(result.trace, counters)
+        write(options.trace, lambda file: file.write(content))
     if result.cycles:
         print(describe(program, result))
+
+
+def _report(options: argparse.Namespace) -> None:
+    from hw.isa.program import load
+    from isthmus.report.page import page
+    from isthmus.report.profile import profile
+
+    program = load(options.program)
+    found = profile(program, _inputs(program, options), sim=options.sim)
+    content = page(found, Path(options.program).name).encode()
+    write(options.output, lambda file: file.write(content))
 
 
 def _objdump(options: argparse.Namespace) -> None:
@@ -122,46 +146,21 @@ def _ops(options: argparse.Namespace) -> None:
         print(f"{name:32} {kind:12} {note}".rstrip())
 
 
-def _inputs(program: "Program", path: str | None) -> "list[Array]":
-    arrays = _arrays(path) if path else {}
+def _inputs(program: "Program", options: argparse.Namespace) -> "list[Array]":
+    """The arrays of `--inputs`, in order; none where the simulator can do without."""
+    path = options.inputs
+    if options.sim == "model" and not path:
+        # It needs data only for a program that loads scalars, which says so itself.
+        return []
+    given = arrays(path) if path else {}
     names = [f"arg{number}" for number in range(len(program.inputs))]
-    if missing := [name for name in names if name not in arrays]:
+    if missing := [name for name in names if name not in given]:
         where = path or "--inputs was not given"
         raise UsageError(f"no input {missing[0]} ({where}); the program takes {', '.join(names)}")
-    if extra := sorted(set(arrays) - set(names)):
+    if extra := sorted(set(given) - set(names)):
         raise UsageError(f"{path}: {extra[0]} is not an input of the program "
                          f"({', '.join(names) or 'it takes none'})")
-    return [arrays[name] for name in names]
-
-
-def _arrays(path: str) -> "dict[str, Array]":
-    import zipfile
-
-    import numpy as np
-    try:
-        with np.load(path) as file:
-            return dict(file)
-    except (ValueError, zipfile.BadZipFile, TypeError, EOFError) as error:
-        raise UsageError(f"{path}: not an .npz file of plain arrays: {error}") from error
-
-
-def _write(path: str, write: Callable[[IO[bytes]], object]) -> None:
-    """Writes a file that appears only when it is complete."""
-    target = Path(path)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.",
-                                     delete=False) as file:
-        partial = Path(file.name)
-        try:
-            write(file)
-            file.flush()
-            # mkstemp's mode is for private files; a program is as readable as any other output.
-            umask = os.umask(0)
-            os.umask(umask)
-            partial.chmod(0o666 & ~umask)
-            partial.replace(target)
-        except BaseException:
-            partial.unlink()
-            raise
+    return [given[name] for name in names]
 
 
 def _exit_code(error: Exception) -> int | None:

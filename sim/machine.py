@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hw.config import AcceleratorConfig
 from hw.isa.host import Csr
+from sim import recorder
 from sim.cache import ROOT, cached, fingerprint
 from sim.verilator import Model, compile_model, tool_versions
 from sim.verilog import TOP, to_verilog
@@ -91,6 +92,7 @@ class Machine:
             outside are answered with an AXI decode error.
         waveform: a `.vcd` or `.fst` file to record; FST needs Debian's liblz4-dev, zlib1g-dev.
         profile: measure the time in Verilator's evaluation.
+        record: note what the engines do, for `events`; such a machine is built on its own.
         design: hardware to simulate instead of the accelerator; it has the same ports.
 
     Raises:
@@ -99,7 +101,7 @@ class Machine:
 
     def __init__(
         self, config: AcceleratorConfig, dram: NDArray[np.uint8], *, memory: Memory | None = None,
-        waveform: str | Path | None = None, profile: bool = False,
+        waveform: str | Path | None = None, profile: bool = False, record: bool = False,
         design: wiring.Component | None = None,
     ) -> None:
         memory = memory or Memory()
@@ -109,7 +111,7 @@ class Machine:
         if trace not in ("", "vcd", "fst"):
             raise ValueError(f"waveform {waveform}: name a .vcd or .fst file")
         text = to_verilog(design) if design is not None else _accelerator(config)
-        self._library = _library(text, config.bus_bytes, trace)
+        self._library = _library(text, config.bus_bytes, trace, record)
         self._dram = dram
         options = _Options(
             DRAM_BASE, dram.size, memory.latency_cycles,
@@ -168,6 +170,13 @@ class Machine:
         self._library.machine_statistics(self._handle, ctypes.byref(raw))
         return Statistics(**{name: getattr(raw, name) for name, _ in raw._fields_})
 
+    def events(self) -> NDArray[np.void]:
+        """What was noted in the last run, as `recorder.EVENT`; only of a machine that records."""
+        count = ctypes.c_uint64()
+        first = self._library.machine_events(self._handle, ctypes.byref(count))
+        size = count.value * recorder.EVENT.itemsize
+        return np.frombuffer(ctypes.string_at(first, size) if size else b"", recorder.EVENT)
+
     def _access(self, status: int, address: int) -> None:
         if status:
             answer = "did not answer" if status == 1 else "answered with a bus error"
@@ -177,22 +186,25 @@ class Machine:
 
 def build(config: AcceleratorConfig) -> None:
     """Makes sure that the machine's model is in the cache; minutes for a large one."""
-    _library(_accelerator(config), config.bus_bytes, "")
+    _library(_accelerator(config), config.bus_bytes, "", False)
 
 
 @cache
-def _library(verilog: str, bus_bytes: int, trace: str) -> ctypes.CDLL:
+def _library(verilog: str, bus_bytes: int, trace: str, record: bool) -> ctypes.CDLL:
     headers = tuple(map(str, sorted(_HARNESS.glob("*.h"))))
     library = ctypes.CDLL(str(compile_model(Model(
         verilog=verilog, sources=(str(_HARNESS / "harness.cpp"),), headers=headers, shared=True,
         # Faster than -O3, which unrolls straight-line code that no longer fits the caches.
-        trace=trace, optimize="-O1",
-        compiler_flags=(f"-DMACHINE_BUS_BYTES={bus_bytes}", f"-I{_HARNESS}"),
+        trace=trace, optimize="-O1", control=recorder.visible() if record else "",
+        compiler_flags=(f"-DMACHINE_BUS_BYTES={bus_bytes}", f"-DMACHINE_RECORD={int(record)}",
+                        f"-I{_HARNESS}"),
         verilator_flags=("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert"),
     ), jobs=int(os.environ.get("ISTHMUS_JOBS", len(os.sched_getaffinity(0)))))))
     library.machine_new.restype = ctypes.c_void_p
     for name in ("machine_run", "machine_write", "machine_read", "machine_protocol_error"):
         getattr(library, name).restype = ctypes.c_uint32
+    if record:
+        library.machine_events.restype = ctypes.c_void_p
     library.machine_delete.argtypes = [ctypes.c_void_p]
     library.machine_run.argtypes = [ctypes.c_void_p, ctypes.c_uint64]
     library.machine_write.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32]

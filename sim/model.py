@@ -8,8 +8,7 @@ from memory needs data: `scalars` gives what `lds` returns, as a golden run has 
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,36 +21,20 @@ from hw.isa.program import Program
 from hw.isa.scalar import BranchForm, LoadScalar, StoreScalar
 from hw.isa.state import MASK32, Fault, MachineState
 from hw.isa.sync import Drain, Post, Set, Wait
-from hw.timing import FETCH_LATENCY, Memory
+from hw.timing import Memory
 from sim import loader
+from sim.command_queue import Queue
+from sim.fetch import Fetch
 from sim.golden import DEFAULT_STEPS, ENGINES, Command, Golden
 from sim.loader import Array
 from sim.result import Result
+from sim.spans import build
 from sim.timeline import BRANCH_CYCLES, DISPATCH_LATENCY, EXTRA_CYCLES, Timelines
+from sim.trace import Step, Steps
 
-
-@dataclass
-class Queue:
-    """An engine's queue: what is in it since when, and when earlier entries left."""
-
-    depth: int
-    waiting: deque[tuple[Instruction, int, int, int]] = field(default_factory=deque)
-    """(instruction, a, b, cycle of dispatch)."""
-    left: deque[int] = field(default_factory=deque)
-    """Cycles in which the last `depth` entries were taken out."""
-
-    def room_from(self) -> int | None:
-        """The first cycle with room for another command; None while that is not known."""
-        if len(self.waiting) == self.depth:
-            return None
-        missing = self.depth - len(self.waiting)
-        return self.left[-missing] + 1 if len(self.left) >= missing else 0
-
-    def take(self, cycle: int) -> None:
-        self.waiting.popleft()
-        self.left.append(cycle)
-        if len(self.left) > self.depth:
-            self.left.popleft()
+Observer = Callable[[Step], None]
+"""Called with each instruction of an engine once its times are known: in the order of the engine,
+the engine's parameters (`Model.state.params`) being those the instruction works with."""
 
 
 class Model:
@@ -60,10 +43,13 @@ class Model:
     Args:
         memory: latency and bandwidth of the DRAM; default that of the published measurements.
         scalars: the values `lds` loads, in order.
+
+    `observer` may be set to learn of every instruction.
     """
 
     def __init__(self, config: AcceleratorConfig, text: NDArray[np.uint64],
                  memory: Memory | None = None, scalars: Sequence[int] = ()) -> None:
+        self.observer: Observer | None = None
         self.state = MachineState(config)
         self.text = [decode(int(word)) for word in text]
         self.scalars: Iterator[int] = iter(scalars)
@@ -71,7 +57,8 @@ class Model:
         memory = memory or Memory.of(config)
         self.timelines = Timelines(config, self.state.params, memory)
         self.tokens: list[deque[int]] = [deque() for _ in range(SEMAPHORES)]
-        self.cycle = memory.latency + FETCH_LATENCY
+        self.fetch = Fetch(config, memory)
+        self.cycle = 0
 
     def run(self, max_steps: int = DEFAULT_STEPS) -> int:
         """Cycles from start to the end of the program.
@@ -97,15 +84,27 @@ class Model:
         """One instruction of the sequencer; False while it is blocked or has halted."""
         if self.state.halted:
             return False
-        instruction, x = self.text[self.state.pc], self.state.x
+        pc, begin, x = self.state.pc, self.cycle, self.state.x
+        instruction = self.text[pc]
+        self._fetch(pc)
         a = (x[getattr(instruction, "rs1", 0)] + getattr(instruction, "imm", 0)) & MASK32
         b = x[getattr(instruction, "rs2", 0)]
         if instruction.target is not Engine.SEQUENCER:
-            return self._dispatch(instruction, a, b)
-        if isinstance(instruction, Wait | Drain):
-            return self._block(instruction)
-        self._execute(instruction, a, b)
-        return True
+            done = self._dispatch(instruction, a, b)
+        elif isinstance(instruction, Wait | Drain):
+            done = self._block(instruction)
+        else:
+            self._execute(instruction, a, b)
+            done = True
+        if done and self.observer is not None:
+            self.observer(Step(Engine.SEQUENCER, instruction, pc, begin, begin, self.cycle,
+                               (self.cycle - 1, self.cycle)))
+        return done
+
+    def _fetch(self, pc: int) -> None:
+        """Waits for an instruction; new lines of text take the bus from loads."""
+        self.cycle, beats = self.fetch.enter(pc, self.cycle, self.timelines.loads_until)
+        self.timelines.delay_loads(self.cycle, beats)
 
     def _execute(self, instruction: Instruction, a: int, b: int) -> None:
         before = self.state.pc
@@ -147,7 +146,7 @@ class Model:
         if room is None:
             return False
         self.cycle = max(self.cycle, room) + 1
-        queue.waiting.append((instruction, a, b, self.cycle))
+        queue.waiting.append((instruction, a, b, self.state.pc, self.cycle))
         self.state.advance()
         return True
 
@@ -162,8 +161,8 @@ class Model:
         """Takes commands from a queue up to a `wait` whose tokens are not known yet."""
         queue, line, moved = self.queues[engine], self.timelines, False
         while queue.waiting:
-            instruction, a, b, dispatched = queue.waiting[0]
-            at = max(dispatched + DISPATCH_LATENCY, line.ready[engine])
+            instruction, a, b, pc, dispatched = queue.waiting[0]
+            at = head = max(dispatched + DISPATCH_LATENCY, line.ready[engine])
             if isinstance(instruction, Wait):
                 granted = self._tokens(instruction)
                 if granted is None:
@@ -181,20 +180,40 @@ class Model:
                 line.work(engine, instruction, a, b, at)
             queue.take(line.ready[engine] - 1)
             moved = True
+            if self.observer is not None:
+                works = instruction.RETIRES or instruction.is_body
+                self.observer(Step(
+                    engine, instruction, pc, dispatched, head,
+                    line.idle_from(engine) if works else at + 1,
+                    line.busy[engine] if works else (at, at), a, b))
         return moved
 
 
-def run(program: Program, inputs: Sequence[Array] = ()) -> Result:
+def prepared(program: Program, inputs: Sequence[Array] = ()) -> Model:
+    """A model that is ready to run; the inputs matter only to a program that loads scalars.
+
+    Raises:
+        Fault: the program loads scalars and fails in golden.
+    """
+    loads = any(word & 0xFF == LoadScalar.OPCODE for word in program.text.tolist())
+    scalars = _scalars(program, inputs) if loads else []
+    return Model(program.config, program.text, scalars=scalars)
+
+
+def run(program: Program, inputs: Sequence[Array] = (), *, trace: bool = False) -> Result:
     """Predicts a program's cycles; the inputs matter only if it loads scalars from memory.
 
     Raises:
         Fault: the program deadlocks, does not end, or (with scalars to load) fails in golden.
     """
     begin = time.perf_counter()
-    loads = any(word & 0xFF == LoadScalar.OPCODE for word in program.text.tolist())
-    scalars = _scalars(program, inputs) if loads else []
-    cycles = Model(program.config, program.text, scalars=scalars).run()
-    return Result(outputs=[], cycles=cycles, seconds=time.perf_counter() - begin)
+    model, steps = prepared(program, inputs), Steps()
+    if trace:
+        model.observer = steps.add
+    cycles = model.run()
+    seconds = time.perf_counter() - begin
+    return Result(outputs=[], cycles=cycles, seconds=seconds,
+                  trace=build(program, cycles, steps) if trace else None)
 
 
 def _scalars(program: Program, inputs: Sequence[Array]) -> list[int]:

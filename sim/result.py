@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from hw.isa.host import Activity, Engine
 from sim.loader import Array
+from sim.trace import Trace
 
 Stalls = dict[Engine, dict[Activity, int]]
 """Cycles of each engine by what it did; each engine's numbers add up to the cycles of the run."""
@@ -26,6 +27,8 @@ class Result:
     """Time the simulator took."""
     seconds_evaluating: float = 0.0
     """Of these, inside the evaluation of the hardware; 0 unless profiling."""
+    trace: Trace | None = None
+    """What every engine did when, if asked for."""
 
 
 def stall_table(stalls: Stalls) -> str:

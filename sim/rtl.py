@@ -12,7 +12,7 @@ from hw.config import AcceleratorConfig
 from hw.isa.host import COUNTER_STRIDE, IDENTITY, WINDOW_STRIDE, Activity, Cause, Csr, Engine
 from hw.isa.program import Program, ProgramError
 from hw.isa.state import Fault, Window
-from sim import loader
+from sim import loader, recorder
 from sim.machine import DRAM_BASE, Machine, Memory, SimulationError
 from sim.result import Result, Stalls
 
@@ -30,6 +30,8 @@ class Options:
     max_cycles: int = DEFAULT_CYCLES
     """The machine's watchdog; a program that runs longer faults with cause WATCHDOG."""
     profile: bool = False
+    trace: bool = False
+    """Note what every engine does when; that machine is built on its own."""
 
 
 class RtlSimulator:
@@ -52,7 +54,7 @@ class RtlSimulator:
                          for index, offset in self._offsets.items()}
         self.machine = Machine(
             config, self.dram, memory=self.options.memory, waveform=self.options.waveform,
-            profile=self.options.profile)
+            profile=self.options.profile, record=self.options.trace)
         self._check_identity()
 
     def __enter__(self) -> "RtlSimulator":
@@ -137,11 +139,13 @@ def run(program: Program, inputs: Sequence[loader.Array], options: Options | Non
         cycles = simulator.run()
         seconds = time.perf_counter() - begin
         after = simulator.machine.statistics()
+        traced = options is not None and options.trace
         return Result(
             outputs=loader.outputs(program, windows), cycles=cycles, stalls=simulator.stalls(),
             dram_bytes_read=after.bytes_read - before.bytes_read,
             dram_bytes_written=after.bytes_written - before.bytes_written, seconds=seconds,
             seconds_evaluating=after.seconds_evaluating - before.seconds_evaluating,
+            trace=recorder.trace(program, simulator.machine.events(), cycles) if traced else None,
         )
 
 

@@ -1,6 +1,7 @@
 """The engines' clocks: when each piece of work starts, lets the next one start, and is finished."""
 
 import math
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +25,8 @@ EXTRA_CYCLES = {
     "lds": 2, "sts": 2, "mul": 2, "muli": 2, "divu": 33, "divui": 33, "remu": 33, "remui": 33,
 }
 """Cycles beyond one of the sequencer's longer instructions."""
+MULTIPLIES_AHEAD = 2
+"""`matmul` commands that wait for the one before them."""
 DISPATCH_LATENCY = 2
 """From dispatch to the head of an empty queue."""
 
@@ -44,16 +47,19 @@ class Timelines:
 
     Attributes:
         ready: by engine, the first cycle in which it can take its next command.
+        busy: by engine, first cycle and end of the work accounted for last.
     """
 
     def __init__(self, config: AcceleratorConfig, params: Parameters, memory: Memory) -> None:
         self.config, self.params, self.memory = config, params, memory
         self.ready = dict.fromkeys((Engine.LOAD, Engine.STORE, Engine.MATRIX, Engine.VECTOR), 0)
+        self.busy = dict.fromkeys(self.ready, (0, 0))
         self._finished = dict(self.ready)
         self._data_free = {Engine.LOAD: 0, Engine.STORE: 0}
         self._answered = {Engine.LOAD: 0, Engine.STORE: 0}
         self._loader_free = self._feed_free = self._tile_ready = 0
         self._shadow_taken = self._rows_free = 0
+        self._begun: deque[int] = deque([0] * MULTIPLIES_AHEAD, MULTIPLIES_AHEAD)
         self._row_written = np.zeros(config.accumulator_rows, np.int64)
         self._kernel_free = 0
         self._capture: Capture | None = None
@@ -61,6 +67,16 @@ class Timelines:
     def idle_from(self, engine: Engine) -> int:
         """The cycle from which everything the engine has taken is finished and visible."""
         return self._finished[engine]
+
+    @property
+    def loads_until(self) -> int:
+        """The cycle until which the loads taken so far use the bus."""
+        return self._data_free[Engine.LOAD]
+
+    def delay_loads(self, cycle: int, beats: int) -> None:
+        """Something else uses the bus; it costs loads that use it, too."""
+        if self.loads_until > cycle:
+            self._data_free[Engine.LOAD] += beats
 
     def work(self, engine: Engine, instruction: Instruction, a: int, b: int, at: int) -> None:
         """Accounts for a command taken in cycle `at`."""
@@ -95,6 +111,7 @@ class Timelines:
         self._answered[engine] = answered
         done = max(start + max(math.ceil(beats / rate) + fill, rows), answered)
         self._data_free[engine] = done
+        self.busy[engine] = max(start, done - math.ceil(beats / rate)), done
         ahead = timing.requests_ahead(self.config, self.memory.latency)
         self.ready[engine] = max(first + rows, done - latency - ahead)
         response = self.memory.latency if engine is Engine.STORE else 0
@@ -117,19 +134,24 @@ class Timelines:
         begun = max(fetched, self._shadow_taken, self._feed_free)
         self._tile_ready = self._feed_free = begun + self.config.array_cols
         self._loader_free = max(start + rows, begun - self.config.array_cols)
-        self.ready[Engine.MATRIX] = at + 1
+        # What counts as work of the matrix unit are rows of products, not weights.
+        self.busy[Engine.MATRIX] = self._tile_ready, self._tile_ready
+        self.ready[Engine.MATRIX] = start + 1
         self._finish(Engine.MATRIX, self._tile_ready)
 
     def _multiply(self, instruction: Multiply, row: int, at: int) -> None:
         rows = self._accumulator_rows(row)
+        # Some wait behind the one that streams; the weight loads behind them are seen in time.
+        at = max(at, self._begun[0])
         start = max(at + timing.MATMUL_START, self._rows_free)
         if instruction.swap:
             start = max(start, self._tile_ready)
             self._shadow_taken = start
         launches = self._launches(rows, start)
         self._rows_free = int(launches[-1]) + 1 if len(launches) else start + 1
-        # The next matmul is taken while this one streams; a weight load does not wait for it.
-        self.ready[Engine.MATRIX] = max(at + 1, start - timing.MATMUL_START)
+        self.busy[Engine.MATRIX] = start, self._rows_free
+        self._begun.append(start)
+        self.ready[Engine.MATRIX] = at + 1
         self._finish(Engine.MATRIX, self._rows_free + timing.array_latency(self.config))
 
     def _accumulator_rows(self, first: int) -> NDArray[np.int64]:
@@ -171,6 +193,7 @@ class Timelines:
         start = max(at, self._kernel_free)
         cycles = timing.kernel_run(self.config, p, kernel.body, kernel.groups, p[VECTOR_STRIP])
         self._kernel_free = start + cycles
+        self.busy[Engine.VECTOR] = start, self._kernel_free
         # Two kernels are staged at the most: the next body waits for this one to start.
         self.ready[Engine.VECTOR] = max(self.ready[Engine.VECTOR], start + 1)
         self._finish(Engine.VECTOR, self._kernel_free + timing.KERNEL_RETIRE)

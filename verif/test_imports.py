@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "sim.verilator": {"sim", "sim.verilog"},
     "sim.verilog": {"amaranth"},
     "isthmus": {"isthmus", "compiler", "sim", "sim.rtl", "hw", "hw.isa", "hw.config", "hw.timing",
-                "ml_dtypes", "numpy"},
+                "jinja2", "markupsafe", "ml_dtypes", "numpy"},
 }
 """What a module may import besides the standard library. The longest matching name counts, on both
 sides: `sim.golden` follows the rule of `sim`, and `sim` does not include `sim.rtl`."""

@@ -15,13 +15,12 @@ from hw import timing
 from hw.config import AcceleratorConfig
 from hw.isa.dma import Load, Store
 from hw.isa.dtypes import DType
-from hw.isa.host import ACCUMULATOR_BASE, Engine
-from hw.isa.matrix import LoadWeights, Multiply
+from hw.isa.encoding import Instruction, make
+from hw.isa.host import Engine
 from hw.isa.params import (
     LEVELS,
     VECTOR_STRIP,
     DmaParam,
-    MatrixParam,
     StreamParam,
     constant,
     input_stream,
@@ -35,13 +34,26 @@ LOCAL = 8
 Interval = tuple[int, int, int]
 """Bytes first <= address < end of a space: (space, first, end)."""
 
-WEIGHTS_CYCLES = 1
-"""A weight tile loads while the one before is in use."""
 NO_LIMIT = 0xFFFFFFFF
 """An upper end of a valid range that excludes nothing."""
 
-DMA_OVERHEAD, KERNEL_OVERHEAD, MATRIX_OVERHEAD = 10, 16, 2
-"""Cycles of a command beside its work; estimates that order the dispatch only."""
+IMMEDIATE_LO = Load.FIELDS["imm"].lo
+"""Lowest bit of the immediate, which every instruction has in the same place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Loops around a command's instructions, and what changes from one round to the next.
+
+    Attributes:
+        counts: rounds of each loop, outermost first.
+        a: for each instruction the step of its address in each loop.
+        b: the step of the last instruction's register operand in each loop.
+    """
+
+    counts: tuple[int, ...]
+    a: tuple[tuple[int, ...], ...]
+    b: tuple[int, ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -49,13 +61,14 @@ class Command:
     """One piece of work of an engine.
 
     Attributes:
-        words: encoded instructions; the first one's rs2 is still register 0.
-        b: value of the register operand of the first instruction, None when it has none.
+        words: encoded instructions; rs1 and the last one's rs2 are still register 0.
+        b: value of the register operand of the last instruction, None when it has none.
         parameters: engine parameters that must hold when it starts, by index.
         reads, writes: memory touched; bounding intervals, never too small.
         cycles: how long it occupies its engine; estimate.
         latency: how much later its results are visible; estimate.
         overtakes: it may read memory before its own engine's earlier commands have written it.
+        repeat: loops around all of it.
     """
 
     engine: Engine
@@ -68,6 +81,12 @@ class Command:
     latency: int
     location: Location
     overtakes: bool = False
+    repeat: Repeat | None = None
+
+    @property
+    def entries(self) -> int:
+        """Queue entries of its instructions."""
+        return len(self.words) * (1 if self.repeat is None else prod(self.repeat.counts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +111,7 @@ class Transfer:
         lo0, hi0: valid elements of a row.
         index: local address of a list of s32 that replaces level 1's iteration numbers in DRAM,
             None for none.
+        within: first byte of the window that an index may lead to, and the one after the last.
     """
 
     window: int
@@ -104,6 +124,7 @@ class Transfer:
     lo0: int = 0
     hi0: int = NO_LIMIT
     index: int | None = None
+    within: tuple[int, int] = (0, 1 << 32)
 
     def parameters(self) -> dict[int, int]:
         p: dict[int, int] = {DmaParam.N0: self.n0, DmaParam.LO0: self.lo0, DmaParam.HI0: self.hi0}
@@ -119,7 +140,7 @@ class Transfer:
             p[DmaParam.DSTRIDE1] = self.levels[0].dram
         return p
 
-    def dram_interval(self, window_bytes: int = 1 << 32) -> Interval | None:
+    def dram_interval(self) -> Interval | None:
         """Bytes of valid elements; None when there is none."""
         start, stop = max(self.lo0, 0), min(self.hi0, self.n0)
         first = self.offset + start * self.dram_type.size
@@ -131,7 +152,7 @@ class Transfer:
             if hi <= lo:
                 return None
             if number == 0 and self.index is not None:
-                return self.window, 0, window_bytes
+                return self.window, *self.within
             low, high = sorted((lo * level.dram, (hi - 1) * level.dram))
             first, end = first + low, end + high
         return self.window, first, end
@@ -187,58 +208,30 @@ def store(config: AcceleratorConfig, transfer: Transfer, location: Location) -> 
 
 
 def _transfer_word(form: type[Load] | type[Store], t: Transfer) -> int:
-    return form(window=t.window, dram_type=t.dram_type, local_type=t.local_type,
-                indexed=int(t.index is not None), imm=signed(t.offset)).encode()
+    return with_immediate(encoded(form, window=t.window, dram_type=t.dram_type,
+                                  local_type=t.local_type, indexed=int(t.index is not None)),
+                          t.offset)
+
+
+def encoded(form: type[Instruction], **fields: int) -> int:
+    """The word of an instruction; fields left out are zero."""
+    return _encoded(form.MNEMONIC, **fields)
+
+
+@lru_cache(maxsize=4096)
+def _encoded(mnemonic: str, **fields: int) -> int:
+    return make(mnemonic, **fields).encode()
+
+
+def with_immediate(word: int, value: int) -> int:
+    """A word whose immediate is zero, with another one, modulo 2**32."""
+    return word | (value & 0xFFFFFFFF) << IMMEDIATE_LO
 
 
 def signed(value: int) -> int:
     """A number modulo 2**32 as the instruction's immediate."""
     value &= 0xFFFFFFFF
     return value - (1 << 32) if value >> 31 else value
-
-
-def load_weights(base: int, k: int, n: int, stride: int, integer: bool, transposed: bool,
-                 location: Location) -> Command:
-    """A weight tile of k x n elements (bf16, or s8 when `integer`) into the shadow registers.
-
-    Memory at `base` holds k rows of n elements, `stride` bytes apart; n rows of k if transposed.
-    """
-    rows, columns = (n, k) if transposed else (k, n)
-    size = columns * (1 if integer else 2)
-    word = LoadWeights(transposed=int(transposed), integer=int(integer), imm=signed(base)).encode()
-    parameters: dict[int, int] = {
-        MatrixParam.K: k, MatrixParam.N: n, MatrixParam.WSTRIDE: stride,
-    }
-    return Command(Engine.MATRIX, (word,), None, parameters,
-                   (span(base, size, [(rows, stride)]),), (), WEIGHTS_CYCLES, 0, location)
-
-
-def multiply(config: AcceleratorConfig, activations: int, accumulator_row: int, k: int,
-             levels: Sequence[tuple[int, int, int]], integer: bool, accumulate: bool, swap: bool,
-             location: Location) -> Command:
-    """Streams rows of k activations through the tile loaded last (`swap`) or active.
-
-    Args:
-        activations: local address of the first row.
-        levels: (bound, activation stride in bytes, accumulator stride in rows), innermost first.
-    """
-    parameters: dict[int, int] = {}
-    rows = 1
-    for number in range(LEVELS):
-        bound, astride, cstride = levels[number] if number < len(levels) else (1, 0, 0)
-        parameters[MatrixParam.BOUND1 + number] = bound
-        rows *= bound
-        if bound > 1:
-            parameters[MatrixParam.ASTRIDE1 + number] = astride
-            parameters[MatrixParam.CSTRIDE1 + number] = cstride
-    word = Multiply(accumulate=int(accumulate), swap=int(swap), imm=signed(activations)).encode()
-    row_bytes = config.accumulator_row_bytes
-    written = span(ACCUMULATOR_BASE + accumulator_row * row_bytes, row_bytes,
-                   [(bound, cstride * row_bytes) for bound, _, cstride in levels])
-    read = span(activations, k * (1 if integer else 2), [(b, a) for b, a, _ in levels])
-    return Command(Engine.MATRIX, (word,), accumulator_row, parameters,
-                   (read, written) if accumulate else (read,), (written,),
-                   timing.matmul_cycles(config, rows), timing.array_latency(config), location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +244,8 @@ class Stream:
         stride0: bytes between lanes.
         levels: (bound, stride in bytes), innermost first, at most 4.
         lane_level: level that advances by L elements along the lanes, 0 for none.
+        saturate: an output stream cuts integers off at the ends of their type.
+        clamp: bounds of an output stream of floats, bits of f32.
     """
 
     base: int
@@ -261,6 +256,7 @@ class Stream:
     lane_level: int = 0
     fill: int = 0
     saturate: bool = False
+    clamp: tuple[int, int] | None = None
 
     @property
     def is_strided(self) -> bool:
@@ -289,7 +285,9 @@ class Stream:
             if bound > 1:
                 p[index(number, StreamParam(StreamParam.STRIDE1 + level))] = stride & 0xFFFFFFFF
         if is_output:
-            p[index(number, StreamParam.SATURATE)] = int(self.saturate)
+            p[index(number, StreamParam.SATURATE)] = int(self.saturate or self.clamp is not None)
+            if self.clamp is not None:
+                p[index(number, StreamParam.LOW)], p[index(number, StreamParam.HIGH)] = self.clamp
         else:
             p[index(number, StreamParam.FILL)] = self.fill
         return p

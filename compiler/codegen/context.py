@@ -4,25 +4,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 from xdsl.ir import Block, SSAValue
 
 from compiler.codegen import commands
-from compiler.codegen.allocate import Arena, Constants, Workspace
-from compiler.codegen.commands import Body, Command, Interval, Stream, Transfer
+from compiler.codegen.allocate import Arena, Constants
+from compiler.codegen.commands import LOCAL, Body, Command, Interval, Stream, Transfer
 from compiler.codegen.tile import append
+from compiler.codegen.workspace import Workspace
 from compiler.errors import Location
+from compiler.ir.ops import HloOp
 from compiler.ir.types import Tensor
 from hw.config import AcceleratorConfig
-from hw.isa.program import WORKSPACE_WINDOW
+from hw.isa.program import CONSTANT_WINDOW, WORKSPACE_WINDOW
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor lives in DRAM: dense, row-major, from an offset of a window."""
+    """Where a tensor lives: dense, row-major, from an offset of a DRAM window or, with `LOCAL`
+    as window, from a local address of the scratchpad."""
 
     window: int
     offset: int
     tensor: Tensor
+
+    @property
+    def on_chip(self) -> bool:
+        return self.window == LOCAL
 
 
 class Context:
@@ -33,6 +41,8 @@ class Context:
         accumulators: rows of the accumulators.
         constants: bytes of the constants window.
         places: where the values known so far live.
+        kept: local addresses of constants that stay on chip; `loaded`: those that are there, as
+            they lie in DRAM.
         block: the tile block commands are appended to.
     """
 
@@ -43,15 +53,22 @@ class Context:
         self.constants = Constants()
         self.workspace = Workspace()
         self.places: dict[SSAValue, Place] = {}
+        self.kept: dict[SSAValue, int] = {}
+        self.loaded: dict[SSAValue, Place] = {}
         self.block = Block()
 
     def place(self, value: SSAValue) -> Place:
         """Where a value lives; operands and results of a group have a place by the time its
-        generator runs."""
+        generator runs. A constant gets one when it is first asked for: the factors of
+        contractions are laid out in another way."""
+        owner = value.owner
+        if value not in self.places and isinstance(owner, HloOp) and owner.kind == "constant":
+            raw = np.ascontiguousarray(owner.attrs["value"]).tobytes()
+            self.places[value] = Place(CONSTANT_WINDOW, self.constants.add(raw), owner.tensor)
         return self.places[value]
 
     def reserve(self, tensor: Tensor) -> Place:
-        """A place in the workspace, until `release`."""
+        """A place in DRAM, in the workspace, until `release`."""
         return Place(WORKSPACE_WINDOW, self.workspace.allocate(tensor.bytes), tensor)
 
     def release(self, place: Place) -> None:
@@ -75,18 +92,6 @@ class Context:
     def store(self, transfer: Transfer, location: Location) -> None:
         """Appends `commands.store`."""
         self.add(commands.store(self.config, transfer, location))
-
-    def load_weights(self, base: int, k: int, n: int, stride: int, location: Location, *,
-                     integer: bool = False, transposed: bool = False) -> None:
-        """Appends `commands.load_weights`."""
-        self.add(commands.load_weights(base, k, n, stride, integer, transposed, location))
-
-    def multiply(self, activations: int, accumulator_row: int, k: int,
-                 levels: Sequence[tuple[int, int, int]], location: Location, *,
-                 integer: bool = False, accumulate: bool = False, swap: bool = True) -> None:
-        """Appends `commands.multiply`."""
-        self.add(commands.multiply(self.config, activations, accumulator_row, k, levels, integer,
-                                   accumulate, swap, location))
 
     def kernel(self, groups: int, body: Body, inputs: Mapping[int, Stream],
                outputs: Mapping[int, Stream], location: Location, *, strip: int | None = None,

@@ -6,16 +6,17 @@ parts (`contraction_prepare`) there is one pass over all of k for each term.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from compiler.codegen.context import Context
-from compiler.codegen.contraction_axes import Axis, boxes, positions
-from compiler.codegen.contraction_loop import Block, ContractionLoop
+from compiler.codegen.contraction_axes import Axis, Box, boxes, positions
+from compiler.codegen.contraction_constants import lay_out
+from compiler.codegen.contraction_loop import Block, ContractionLoop, KTile
 from compiler.codegen.contraction_operands import DotActivations, DotWeights, Operand, Tiling
 from compiler.codegen.contraction_output import Epilogue, Grid
 from compiler.codegen.contraction_plan import Plan, Shape, choose
-from compiler.codegen.contraction_prepare import Prepared, Scheme, prepare, scheme
+from compiler.codegen.contraction_prepare import Array, Prepared, Scheme, prepare, scheme
 from compiler.codegen.contraction_sink import (
     epilogue_bytes,
     epilogue_loads,
@@ -23,8 +24,8 @@ from compiler.codegen.contraction_sink import (
     is_plain,
     make_sink,
 )
-from compiler.codegen.contraction_slabs import dense_k_tiles, make_slabs
-from compiler.errors import CompileError, Location
+from compiler.codegen.contraction_slabs import dense_k_tiles, k_tiles, make_slabs
+from compiler.errors import Location, NoRoomError
 from compiler.ir.loops import Contraction
 from compiler.ir.types import ElementType
 from compiler.ops.contraction import free_dimensions
@@ -42,6 +43,7 @@ class Dot:
         scheme: which parts are multiplied.
         result_bytes, epilogue_bytes, epilogue_loads: for each result element, in DRAM, in the
             scratchpad, and loaded for the epilogue.
+        constants: the parts of constant weights, which are laid out when the plan is known.
     """
 
     activations: Operand
@@ -51,6 +53,7 @@ class Dot:
     result_bytes: int
     epilogue_bytes: int
     epilogue_loads: int
+    constants: tuple[Array, ...] = ()
 
     @property
     def shape(self) -> Shape:
@@ -61,14 +64,15 @@ class Dot:
                      (pair[0].dram_type.size, pair[1].dram_type.size), pair[0].local_type.size,
                      self.result_bytes, (pair[0].k_contiguous, pair[1].k_contiguous),
                      sum(len(group) for group in self.scheme.groups), self.scheme.parts,
-                     self.epilogue_bytes, self.epilogue_loads, self.scheme.run)
+                     self.epilogue_bytes, self.epilogue_loads, self.scheme.run,
+                     (pair[0].on_chip, pair[1].on_chip), bool(self.constants))
 
 
 def generate_dot(context: Context, contraction: Contraction) -> None:
     """Appends the commands of a dot_general and its epilogue.
 
     Raises:
-        CompileError: its tiles do not fit the scratchpad.
+        NoRoomError: its tiles do not fit the scratchpad.
     """
     op, location = contraction.op, contraction.op.source
     epilogue = epilogue_of(context, contraction)
@@ -82,7 +86,7 @@ def generate_dot(context: Context, contraction: Contraction) -> None:
     lhs = prepare(context, contraction.lhs, made.parts[0], made.local,
                   (*lhs_batch, *lhs_free, *lhs_k), location)
     rhs = prepare(context, contraction.rhs, made.parts[1], made.local,
-                  (*rhs_batch, *rhs_k, *rhs_free), location)
+                  (*rhs_batch, *rhs_k, *rhs_free), location, is_placed=False)
     views = [o.view if o is not None else View(op.tensor.shape, (0,) * op.tensor.rank)
              for o in epilogue.operands]
     first_row = len(lhs_batch)
@@ -98,8 +102,8 @@ def generate_dot(context: Context, contraction: Contraction) -> None:
         _operand(rhs, 1, offsets, _free_axes(rhs.view, rhs_free, views, first_column), k,
                  made.local),
         tuple(o[2:] for o in offsets), made,
-        sum(p.tensor.element.size for p in epilogue.results),
-        epilogue_bytes(contraction, epilogue, made), epilogue_loads(epilogue))
+        sum(p.tensor.element.size for p in epilogue.results if not p.on_chip),
+        epilogue_bytes(contraction, epilogue, made), epilogue_loads(epilogue), rhs.arrays)
     emit_dot(context, dot, epilogue, is_plain(contraction), location)
     lhs.free(context)
     rhs.free(context)
@@ -126,21 +130,24 @@ def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, locati
     """Appends the commands of a dot product whose operands are prepared.
 
     Raises:
-        CompileError: its tiles do not fit the scratchpad.
+        NoRoomError: its tiles do not fit the scratchpad.
     """
     config, shape = context.config, dot.shape
-    plan = choose(config, shape, config.scratchpad_bytes)
+    plan = choose(config, shape, context.scratchpad.limit)
     if plan is None:
-        raise CompileError(
+        raise NoRoomError(
             f"tiles of this contraction do not fit the scratchpad of {config.scratchpad_bytes} "
             "bytes: use a configuration with a larger one", location)
     depths = (*plan.first_depths, plan.depth)
-    tiling = Tiling(tuple(boxes(dot.activations.free, [plan.rows])),
-                    tuple(boxes(dot.weights.free, [plan.columns], depth=1)),
+    columns = tuple(boxes(dot.weights.free, [plan.columns], depth=1))
+    if dot.constants:
+        weights, columns = lay_out(context, dot.constants, dot.weights, columns)
+        dot = replace(dot, weights=weights, activations=replace(dot.activations, k=weights.k))
+    tiling = Tiling(tuple(boxes(dot.activations.free, [plan.rows])), columns,
                     tuple(boxes(dot.activations.k, depths)),
                     tuple(term for group in dot.scheme.groups for term in group), plan.resident)
     slabs = make_slabs(
-        dot.scheme, [dense_k_tiles(box.count, config.array_rows) for box in tiling.k])
+        dot.scheme, [_k_tiles(dot.activations, box, config.array_rows) for box in tiling.k])
     grid = Grid((shape.batch, shape.rows, shape.columns), tiling.rows, tiling.columns,
                 dot.grid_batch)
     loop = ContractionLoop(
@@ -149,6 +156,11 @@ def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, locati
         make_sink(context, grid, epilogue, plain, dot.scheme, location), slabs,
         dot.scheme.local is ElementType.I8, location)
     loop.run(_blocks(shape.batch, tiling, plan))
+
+
+def _k_tiles(activations: Operand, box: Box, height: int) -> tuple[KTile, ...]:
+    """Weight tiles of a slab: loaded activations have k contiguous, those on chip as they lie."""
+    return k_tiles(box, height) if activations.on_chip else dense_k_tiles(box.count, height)
 
 
 def _blocks(batch: int, tiling: Tiling, plan: Plan) -> Sequence[Block]:

@@ -20,8 +20,10 @@ integers made of digits have more than one (`contraction_prepare`).
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, islice
 
 from compiler.codegen.context import Context
+from compiler.codegen.contraction_sweep import Line, Tile, runs, sweep
 from compiler.errors import Location
 from hw import timing
 
@@ -118,9 +120,20 @@ class Source(ABC):
     def load(self, at: Visit, address: int) -> None:
         """Appends the commands that bring it to a local address."""
 
+    def in_place(self, at: Visit) -> int | None:  # noqa: ARG002 - for those that are on chip
+        """Local address of an operand that is on chip already; None when it must be loaded."""
+        return None
+
 
 class Activations(Source):
-    """Operand whose rows stream through the array."""
+    """Operand whose rows stream through the array.
+
+    Attributes:
+        ahead: what later blocks need is brought early, as the engine that brings it is also
+            the one that finishes blocks.
+    """
+
+    ahead: bool = False
 
     @abstractmethod
     def pieces(self, at: Visit, count: int) -> Sequence[Piece]:
@@ -140,7 +153,10 @@ class Weights(Source):
 
     @abstractmethod
     def tile(self, at: Visit, tile: KTile, column: int) -> tuple[int, int, bool]:
-        """(offset, stride, transposed) of a weight tile, as `Context.load_weights` takes them."""
+        """(byte offset, stride, transposed) of a weight tile, as in `contraction_sweep.Tile`.
+
+        The offset is that of the k tile plus that of the column.
+        """
 
 
 class Sink(ABC):
@@ -169,25 +185,24 @@ class Sink(ABC):
 
 
 class _Residents:
-    """Which pieces of an operand are in the scratchpad."""
+    """Which pieces of an operand are in the scratchpad.
 
-    def __init__(self, context: Context, source: Source, location: Location) -> None:
+    Args:
+        region: local address of its reserved places.
+    """
+
+    def __init__(self, context: Context, source: Source, region: int, location: Location) -> None:
         self.context, self.source, self.location = context, source, location
-        self.addresses: list[int] = []
         self.held: list[Hashable] = [None] * len(source.slots)
-        self.region = -1
-        if source.slots:
-            total = sum(source.slots)
-            self.region = context.scratchpad.allocate(total, location)
-            at = self.region
-            for size in source.slots:
-                self.addresses.append(at)
-                at += size
+        self.addresses = [region + n for n in accumulate(source.slots, initial=0)]
 
     def acquire(self, at: Visit) -> int:
         """Local address of what is needed, loaded if it is not there."""
+        address = self.source.in_place(at)
+        if address is not None:
+            return address
         key = self.source.key(at)
-        if self.region >= 0:
+        if self.held:
             slot = self.source.slot(at)
             if self.held[slot] != key:
                 self.held[slot] = key
@@ -197,13 +212,9 @@ class _Residents:
         self.source.load(at, address)
         return address
 
-    def release(self, address: int) -> None:
-        if self.region < 0:
+    def release(self, at: Visit, address: int) -> None:
+        if not self.held and self.source.in_place(at) is None:
             self.context.scratchpad.free(address)
-
-    def close(self) -> None:
-        if self.region >= 0:
-            self.context.scratchpad.free(self.region)
 
 
 class ContractionLoop:
@@ -220,15 +231,28 @@ class ContractionLoop:
         self.context, self.location, self.integer = context, location, integer
         self.activations, self.weights, self.sink = activations, weights, sink
         self.slabs = slabs
-        self.residents = (_Residents(context, activations, location),
-                          _Residents(context, weights, location))
+        # The places of both operands are one region: two could leave no room between them.
+        first, total = sum(activations.slots), sum((*activations.slots, *weights.slots))
+        self.region = context.scratchpad.allocate(total, location) if total else None
+        self.residents = (_Residents(context, activations, self.region or 0, location),
+                          _Residents(context, weights, (self.region or 0) + first, location))
 
     def run(self, blocks: Sequence[Block]) -> None:
-        for block in blocks:
-            self._block(block, final=block is blocks[-1])
-        for residents in self.residents:
-            residents.close()
+        for number, block in enumerate(blocks):
+            if self.activations.ahead:
+                self._bring_ahead(blocks[number:])
+            self._block(block, final=number == len(blocks) - 1)
+        if self.region is not None:
+            self.context.scratchpad.free(self.region)
         self.sink.end()
+
+    def _bring_ahead(self, blocks: Sequence[Block]) -> None:
+        """What the first block needs, and what the next one with other needs does."""
+        visits = [Visit(block, self.slabs[0]) for block in blocks]
+        key = self.activations.key(visits[0])
+        others = (at for at in visits if self.activations.key(at) != key)
+        for at in (visits[0], *islice(others, 1)):
+            self.residents[0].acquire(at)
 
     def _block(self, block: Block, final: bool) -> None:
         columns = self.weights.column_tiles(block)
@@ -243,7 +267,7 @@ class ContractionLoop:
             _SlabWork(self, at, base, rows, *addresses).emit(
                 FINAL_PIECES if final and slab is self.slabs[-1] else 1)
             for residents, address in zip(self.residents, addresses, strict=True):
-                residents.release(address)
+                residents.release(at, address)
         self.sink.close()
         self.context.accumulators.free(base)
 
@@ -263,53 +287,84 @@ class _SlabWork:
         config = self.loop.context.config
         pieces = self.loop.activations.pieces(self.at, 1)
         if min(p.rows for p in pieces) < timing.array_latency(config) and len(self.columns) > 1:
-            for tile in self.at.slab.tiles:
-                for column in range(len(self.columns)):
-                    self._multiply(tile, column, pieces)
+            self._interleaved(pieces)
             self._finish(range(len(self.columns)), pieces)
+            return
+        tiles = self._tile_runs()
+        if not self.at.slab.closes:
+            for first, line in tiles:
+                for column, columns in self._column_runs():
+                    self._sweep(first, column, pieces[0], columns, line)
             return
         for column in range(len(self.columns)):
             last = column == len(self.columns) - 1
             parts = pieces
             if last and final_pieces > 1:
                 parts = self.loop.activations.pieces(self.at, final_pieces)
-            self._column(column, parts, split=last and final_pieces > 1)
+            for piece in parts:
+                for first, line in tiles:
+                    self._sweep(first, column, piece, Line(1), line)
+                self._finish([column], [piece])
 
-    def _column(self, column: int, pieces: Sequence[Piece], split: bool) -> None:
-        for group in [[p] for p in pieces] if split else [pieces]:
-            for tile in self.at.slab.tiles:
-                self._multiply(tile, column, group)
-            self._finish([column], group)
+    def _interleaved(self, pieces: Sequence[Piece]) -> None:
+        """All columns of a k tile before the next one."""
+        columns = self._column_runs()
+        for first, line in self._tile_runs():
+            if len(columns) == 1:
+                self._sweep(first, 0, pieces[0], line, columns[0][1])
+                continue
+            for tile in range(first, first + line.count):
+                for column, columns_line in columns:
+                    self._sweep(tile, column, pieces[0], Line(1), columns_line)
+
+    def _tile_runs(self) -> list[tuple[int, Line]]:
+        """Runs of evenly spaced k tiles: number of the first, and the line from there."""
+        tiles, column = self.at.slab.tiles, self.columns[0][0]
+        found = [self.loop.weights.tile(self.at, tile, column) for tile in tiles]
+        keys = [(tile.size, self._accumulates(number), *layout)
+                for number, (tile, (_, *layout)) in enumerate(zip(tiles, found, strict=True))]
+        values = [(offset, self.loop.activations.k_offset(self.at, tile))
+                  for tile, (offset, *_) in zip(tiles, found, strict=True)]
+        return [(first, Line(count, *step)) for first, count, step in runs(keys, values)]
+
+    def _column_runs(self) -> list[tuple[int, Line]]:
+        """Runs of evenly spaced columns of equal width."""
+        tile = self.at.slab.tiles[0]
+        values = [(self.loop.weights.tile(self.at, tile, first)[0], self._row(number, 0))
+                  for number, (first, _) in enumerate(self.columns)]
+        return [(first, Line(count, step[0], 0, step[1]))
+                for first, count, step in runs([width for _, width in self.columns], values)]
 
     def _finish(self, columns: Sequence[int], pieces: Sequence[Piece]) -> None:
         if not self.at.slab.closes:
             return
         for piece in pieces:
-            tiles = [(*self.columns[c], self._row(c, piece)) for c in columns]
+            tiles = [(*self.columns[c], self._row(c, piece.first)) for c in columns]
             self.loop.sink.finish(self.at, tiles, piece)
 
-    def _row(self, column: int, piece: Piece) -> int:
-        return self.base + column * self.rows + piece.first
+    def _row(self, column: int, row: int) -> int:
+        return self.base + column * self.rows + row
 
-    def _multiply(self, tile: KTile, column: int, pieces: Sequence[Piece]) -> None:
-        """One weight tile, and rows of activations through it."""
-        loop, context = self.loop, self.loop.context
+    def _accumulates(self, tile: int) -> bool:
+        return tile > 0 or not self.at.slab.opens
+
+    def _sweep(self, number: int, column: int, piece: Piece, outer: Line, inner: Line) -> None:
+        """The tiles of two lines from a k tile and a column on."""
+        loop, tile = self.loop, self.at.slab.tiles[number]
         first, width = self.columns[column]
         offset, stride, transposed = loop.weights.tile(self.at, tile, first)
-        context.load_weights(self.weights + offset, tile.size, width, stride, loop.location,
-                             integer=loop.integer, transposed=transposed)
-        activations = self.activations + loop.activations.k_offset(self.at, tile)
-        accumulate = not (self.at.slab.opens and tile is self.at.slab.tiles[0])
-        for number, piece in enumerate(pieces):
-            context.multiply(activations + piece.offset, self._row(column, piece), tile.size,
-                             _levels(piece), loop.location, integer=loop.integer,
-                             accumulate=accumulate, swap=number == 0)
+        activations = self.activations + loop.activations.k_offset(self.at, tile) + piece.offset
+        start = Tile(self.weights + offset, activations, self._row(column, piece.first), tile.size,
+                     width, stride, transposed, _levels(piece), loop.integer,
+                     self._accumulates(number))
+        for command in sweep(loop.context.config, start, outer, inner, loop.location):
+            loop.context.add(command)
 
 
-def _levels(piece: Piece) -> list[tuple[int, int, int]]:
+def _levels(piece: Piece) -> tuple[tuple[int, int, int], ...]:
     """The piece's walk with consecutive accumulator rows."""
     levels, rows = [], 1
     for bound, stride in piece.levels:
         levels.append((bound, stride, rows))
         rows *= bound
-    return levels
+    return tuple(levels)

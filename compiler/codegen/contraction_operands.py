@@ -9,6 +9,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import prod
 
+from compiler.codegen.commands import LOCAL
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_axes import Axis, Box, is_contiguous, local_steps
 from compiler.codegen.contraction_loop import (
@@ -48,6 +49,11 @@ class Operand:
     k: tuple[Axis, ...]
 
     @property
+    def on_chip(self) -> bool:
+        """Whether it is a tensor in the scratchpad, which is read where it lies."""
+        return self.places[0][0] == LOCAL
+
+    @property
     def k_contiguous(self) -> bool:
         return is_contiguous(self.k, self.index)
 
@@ -84,6 +90,8 @@ class _DotSource(Source):
         self.slots = self._slots(tiling.resident[operand.index])
 
     def _slots(self, resident: str) -> list[int]:
+        if self.operand.on_chip:
+            return []
         per_term = [max(self._bytes(free, k) for free in self.frees) for k in self.tiling.k]
         strip = per_term * len(self.operand.places)
         return {"none": [], "strip": strip, "whole": strip * len(self.frees)}[resident]
@@ -108,6 +116,23 @@ class _DotSource(Source):
 
     def _bytes(self, free: Box, k: Box) -> int:
         return free.count * k.count * self.operand.local_type.size
+
+    def in_place(self, at: Visit) -> int | None:
+        o = self.operand
+        if not o.on_chip:
+            return None
+        free, k = self.frees[self._free(at.block)], self.tiling.k[at.slab.box]
+        _, address = o.places[0]
+        return address + o.dram_type.size * (
+            o.batch[at.block.batch] + free.offsets[0] + k.offsets[o.index])
+
+    def _k_place(self, slab: Slab, start: int) -> int:
+        """Bytes from the first k of a slab to another one, on chip."""
+        o, offset = self.operand, 0
+        for axis in reversed(self.tiling.k[slab.box].axes):
+            start, index = divmod(start, axis.size)
+            offset += index * axis.strides[o.index]
+        return offset * o.local_type.size
 
     def _fetch(self, at: Visit, address: int, free_stride: int, k_stride: int) -> None:
         """Loads a piece with the given local strides, in bytes."""
@@ -150,13 +175,25 @@ class DotActivations(_DotSource, Activations):
                       self.location)
 
     def pieces(self, at: Visit, count: int) -> Sequence[Piece]:
-        pitch, box = self._pitch(self.tiling.k[at.slab.box]), self.frees[at.block.rows]
+        box = self.frees[at.block.rows]
         unit = prod(axis.size for axis in box.axes[1:])
+        if self.operand.on_chip:
+            return self._pieces_in_place(box, unit, count)
+        pitch = self._pitch(self.tiling.k[at.slab.box])
         step = -(-box.axes[0].size // count) * unit
         return [Piece(first, rows, first * pitch, ((rows, pitch),))
                 for first, rows in cut(box.count, step)]
 
-    def k_offset(self, at: Visit, tile: KTile) -> int:  # noqa: ARG002 - k is dense in a slab
+    def _pieces_in_place(self, box: Box, unit: int, count: int) -> Sequence[Piece]:
+        size = self.operand.local_type.size
+        (outer, stride), *inner = [(axis.size, axis.strides[0] * size) for axis in box.axes]
+        return [Piece(first * unit, n * unit, first * stride,
+                      tuple(reversed([(n, stride), *inner])))
+                for first, n in cut(outer, -(-outer // count))]
+
+    def k_offset(self, at: Visit, tile: KTile) -> int:
+        if self.operand.on_chip:
+            return self._k_place(at.slab, tile.start)
         return tile.start * self.operand.local_type.size
 
 
@@ -179,11 +216,21 @@ class DotWeights(_DotSource, Weights):
 
     def tile(self, at: Visit, tile: KTile, column: int) -> tuple[int, int, bool]:
         size = self.operand.local_type.size
+        if self.operand.on_chip:
+            return self._tile_in_place(at, tile, column * size)
         if self._transposed:
             pitch = self.tiling.k[at.slab.box].count * size
             return column * pitch + tile.start * size, pitch, True
         pitch = self.frees[at.block.columns].count * size
         return tile.start * pitch + column * size, pitch, False
+
+
+    def _tile_in_place(self, at: Visit, tile: KTile, column: int) -> tuple[int, int, bool]:
+        size, transposed = self.operand.local_type.size, self._transposed
+        k = self.operand.k[-1].strides[1] * size
+        columns = self.frees[at.block.columns].axes[-1].strides[0] * size
+        offset = self._k_place(at.slab, tile.start) + column // size * columns
+        return offset, columns if transposed else k, transposed
 
 
 def cut(total: int, step: int) -> list[tuple[int, int]]:

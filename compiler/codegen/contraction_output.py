@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
+from compiler.codegen.clamps import clamped
 from compiler.codegen.context import Context, Place
 from compiler.codegen.contraction_axes import Box
 from compiler.codegen.contraction_loop import Block, Piece, Sink, Visit
@@ -21,7 +22,7 @@ from compiler.codegen.graph import Graph
 from compiler.codegen.operands import Loader, Operand, Resident, box_stream
 from compiler.codegen.partition import Kernel, partition
 from compiler.errors import Location
-from compiler.ir.types import row_major
+from compiler.ir.types import ElementType, row_major
 from compiler.ops.views import View
 from hw.isa.dtypes import DType
 from hw.isa.host import ACCUMULATOR_BASE
@@ -140,6 +141,11 @@ class Epilogue:
     outputs: tuple[int, ...]
     results: tuple[Place, ...]
 
+    @property
+    def elements(self) -> list[ElementType]:
+        """Types of the results."""
+        return [place.tensor.element for place in self.results]
+
 
 @dataclass(frozen=True)
 class _Port:
@@ -157,7 +163,7 @@ class ComputeResult(Output):
                  location: Location) -> None:
         super().__init__(context, grid, sums, location)
         self.epilogue = epilogue
-        self.kernels = partition(epilogue.graph, epilogue.outputs)
+        self.kernels = partition(epilogue.graph, epilogue.outputs, epilogue.elements)
         self.temporaries = -min((0, *(n for k in self.kernels for n in k.outputs)))
         self.tables = KernelTables(context, self.kernels, location)
         self.loaders: list[Loader] = []
@@ -192,7 +198,8 @@ class ComputeResult(Output):
         inner = [axis.size for axis in self.grid.rows[block.rows].axes[1:]]
         unit = prod(inner)
         extents = (count, piece.rows // unit, *inner, width)
-        results = [self._dense(p.tensor.element.memory, extents) for p in self.epilogue.results]
+        results = [self._result(place, block, piece, sums, extents)
+                   for place in self.epilogue.results]
         temporary = [self._padded(extents) for _ in range(self.temporaries)]
         ports = {number: _Port(
             r.address + piece.first // unit * r.strides[0] + sums.columns[0] * r.strides[-1],
@@ -206,9 +213,24 @@ class ComputeResult(Output):
             outputs = [temporary[-1 - n] if n < 0 else results[n] for n in kernel.outputs]
             self._run(kernel, extents, inputs, outputs)
         for place, port in zip(self.epilogue.results, results, strict=True):
-            self._store(block, piece, sums, place, port.address)
-        for port in (*results, *temporary):
+            if not place.on_chip:
+                self._store(block, piece, sums, place, port.address)
+                scratchpad.free(port.address)
+        for port in temporary:
             scratchpad.free(port.address)
+
+    def _result(self, place: Place, block: Block, piece: Piece, sums: Sums,
+                extents: Sequence[int]) -> _Port:
+        """Where a piece of a result is written: the tensor on chip, or a tile to be stored."""
+        dtype = place.tensor.element.memory
+        if not place.on_chip:
+            return self._dense(dtype, extents)
+        _, *rows, width = extents
+        offset = self.grid.offset(block, piece.first, sums.columns[0])
+        pitch = self.grid.shape[2] * dtype.size
+        return _Port(place.offset + offset * dtype.size,
+                     (width * dtype.size, *(n * pitch for n in row_major(tuple(rows))),
+                      dtype.size), dtype)
 
     def _dense(self, dtype: DType, extents: Sequence[int]) -> _Port:
         """A new tile of results: row by row, all columns of a row together."""
@@ -242,7 +264,8 @@ class ComputeResult(Output):
             self.context.kernel(
                 groups, kernel.body,
                 self.tables.streams(kernel) | dict(enumerate(streams[: len(inputs)])),
-                dict(enumerate(streams[len(inputs):])), self.location)
+                {i: clamped(stream, clamp) for i, (stream, clamp) in enumerate(
+                    zip(streams[len(inputs):], kernel.clamps, strict=True))}, self.location)
 
     def _store(self, block: Block, piece: Piece, sums: Sums, place: Place, address: int) -> None:
         first, width, count = sums.columns

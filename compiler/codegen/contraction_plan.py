@@ -6,7 +6,8 @@ of loads and matmuls is followed slab by slab.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import product
+from functools import lru_cache
+from itertools import islice, product
 
 from compiler.codegen.contraction_loop import FINAL_PIECES
 from hw import timing
@@ -16,6 +17,13 @@ STREAMED_PIECES = 3
 """Pieces of a streamed operand that must fit at once: in use, loaded, on the way."""
 FINALISTS = 16
 """Plans whose pipeline is simulated."""
+RAMPS = (1, 4, 16, 64)
+"""Depths of the first slab that are tried, in heights of the array: thin ones start the array
+early, but every block has them."""
+SLAB_CYCLES = 12
+"""Of the bus, for the instructions of a slab."""
+WALKED_BLOCKS = 64
+"""Blocks that are simulated."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,8 @@ class Shape:
             `epilogue_loads`: bytes loaded for it.
         longest: the longest slab, None for any.
         k_contiguous: whether activations, weights have their k contiguous in DRAM.
+        on_chip: whether activations, weights are in the scratchpad already.
+        in_panels: whether weights lie in DRAM block by block, as they are read.
     """
 
     batch: int
@@ -44,6 +54,8 @@ class Shape:
     epilogue_bytes: int = 0
     epilogue_loads: int = 0
     longest: int | None = None
+    on_chip: tuple[bool, bool] = (False, False)
+    in_panels: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,16 +77,17 @@ class Plan:
     first_depths: tuple[int, ...] = ()
 
 
+@lru_cache(maxsize=1024)
 def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Plan | None:
     """The plan with the fewest predicted cycles; None when nothing fits.
 
     Args:
         scratchpad_bytes: what the operands may use.
     """
-    plans = [_ramped(config, p) for p in _candidates(config, shape)
-             if _bytes(shape, p) <= scratchpad_bytes]
-    plans.sort(key=lambda p: _bound(config, shape, p))
-    finalists = plans[:FINALISTS]
+    plans = [p for p in _candidates(config, shape) if _bytes(shape, p) <= scratchpad_bytes]
+    plans.sort(key=lambda p: _bound(config, shape, _ramped(p, config.array_rows)))
+    finalists = [_ramped(p, start * config.array_rows) for p in plans[:FINALISTS] for start in RAMPS
+                 if start == 1 or start * config.array_rows <= p.depth]
     return min(finalists, key=lambda p: cycles(config, shape, p), default=None)
 
 
@@ -114,6 +127,8 @@ def _bytes(shape: Shape, plan: Plan) -> int:
     """Scratchpad for operands and results."""
     total = plan.rows * plan.columns * shape.epilogue_bytes
     for operand, extent, whole in ((0, plan.rows, shape.rows), (1, plan.columns, shape.columns)):
+        if shape.on_chip[operand]:
+            continue
         size = shape.local_bytes
         resident = plan.resident[operand]
         if resident == "none":
@@ -139,8 +154,7 @@ def _bound(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     first = slabs * sum(_piece_cycles(config, shape, plan, o, min(plan.depth, shape.k))
                         for o in (0, 1))
     compute = row_blocks * column_blocks * block * shape.terms
-    store = column_blocks * timing.dma_cycles(config, shape.rows,
-                                              plan.columns * shape.result_bytes)
+    store = column_blocks * _store_cycles(config, shape, shape.rows, plan.columns)
     # Resident operands make the first block wait for loads that later ones do without.
     return (shape.batch * max(loads, compute, store) + max(first // slabs, first - block)
             + _drain(config, shape, plan))
@@ -148,23 +162,56 @@ def _bound(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
 
 def cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     """Predicted cycles of a plan: loads and the array as a pipeline of two engines."""
-    depths = _depths(shape, plan)
-    seen: set[tuple[int, ...]] = set()
-    loaded = computed = 0
-    for block in _walk(shape, plan):
-        for term in range(shape.terms):
-            for number, depth in enumerate(depths):
-                for operand in (0, 1):
-                    # Parts of terms are not told apart: a resident part is loaded once.
-                    key = (operand, block[0], block[1 + operand], number,
-                           min(term, shape.parts[operand] - 1))
-                    if plan.resident[operand] == "none" or key not in seen:
-                        loaded += _piece_cycles(config, shape, plan, operand, depth)
-                        seen.add(key)
-                        computed = max(computed, loaded + timing.dma_latency(config))
-                computed += _slab_cycles(config, plan, depth)
-        loaded += _epilogue_cycles(config, shape, plan)
-    return max(loaded, computed) + _drain(config, shape, plan)
+    pipeline = _Pipeline(config, shape, plan)
+    total = shape.batch * _parts(shape.rows, plan.rows) * _parts(shape.columns, plan.columns)
+    half = 0
+    for number, block in enumerate(islice(_walk(shape, plan), WALKED_BLOCKS)):
+        if number == WALKED_BLOCKS // 2:
+            half = pipeline.end
+        pipeline.block(block)
+    # The rest goes on at the pace of the second half.
+    rest = max(total - WALKED_BLOCKS, 0) * (pipeline.end - half) * 2 // WALKED_BLOCKS
+    return pipeline.end + rest + _drain(config, shape, plan)
+
+
+class _Pipeline:
+    """Loads and the array, slab by slab."""
+
+    def __init__(self, config: AcceleratorConfig, shape: Shape, plan: Plan) -> None:
+        depths = _depths(shape, plan)
+        self.shape, self.plan = shape, plan
+        self.pieces = [tuple(_piece_cycles(config, shape, plan, o, depth) for o in (0, 1))
+                       for depth in depths]
+        self.slabs = [_slab_cycles(config, plan, depth) for depth in depths]
+        self.epilogue = _epilogue_cycles(config, shape, plan)
+        self.latency = timing.dma_latency(config)
+        self.loaded = self.computed = 0
+        self._seen: set[tuple[int, ...]] = set()
+
+    @property
+    def end(self) -> int:
+        return max(self.loaded, self.computed)
+
+    def block(self, block: tuple[int, int, int]) -> None:
+        for term in range(self.shape.terms):
+            for number, array in enumerate(self.slabs):
+                for operand, load in enumerate(self.pieces[number]):
+                    if not self._is_held(operand, block, term, number):
+                        self.loaded += load
+                        self.computed = max(self.computed, self.loaded + self.latency)
+                self.computed += array
+                self.loaded += SLAB_CYCLES
+        self.loaded += self.epilogue
+
+    def _is_held(self, operand: int, block: tuple[int, int, int], term: int, number: int) -> bool:
+        if self.plan.resident[operand] == "none":
+            return False
+        # Parts of terms are not told apart: a resident part is loaded once.
+        key = (operand, block[0], block[1 + operand], number,
+               min(term, self.shape.parts[operand] - 1))
+        held = key in self._seen
+        self._seen.add(key)
+        return held
 
 
 def _walk(shape: Shape, plan: Plan) -> Iterator[tuple[int, int, int]]:
@@ -196,15 +243,22 @@ def _drain(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     latency = timing.array_latency(config) + timing.dma_latency(config)
     width = min(plan.columns, config.array_cols)
     if plan.rows < timing.array_latency(config):
-        return latency + timing.dma_cycles(config, plan.rows, plan.columns * shape.result_bytes)
+        return latency + _store_cycles(config, shape, plan.rows, plan.columns)
     tiles = _parts(plan.columns, config.array_cols)
-    store = timing.dma_cycles(config, plan.rows, width * shape.result_bytes)
+    store = _store_cycles(config, shape, plan.rows, width)
     finish = _parts(_depths(shape, plan)[-1], config.array_rows) * timing.matmul_cycles(
         config, plan.rows)
     behind = max(tiles * store - (tiles - 1) * finish - finish * (FINAL_PIECES - 1) // FINAL_PIECES,
                  0)
-    piece = timing.dma_cycles(config, _parts(plan.rows, FINAL_PIECES), width * shape.result_bytes)
+    piece = _store_cycles(config, shape, _parts(plan.rows, FINAL_PIECES), width)
     return latency + max(behind, piece)
+
+
+def _store_cycles(config: AcceleratorConfig, shape: Shape, rows: int, columns: int) -> int:
+    """A store of results; those that stay on chip need none."""
+    if not shape.result_bytes:
+        return 0
+    return timing.dma_cycles(config, rows, columns * shape.result_bytes)
 
 
 def _load_cycles(config: AcceleratorConfig, shape: Shape, plan: Plan, operand: int) -> int:
@@ -216,10 +270,12 @@ def _load_cycles(config: AcceleratorConfig, shape: Shape, plan: Plan, operand: i
 
 def _piece_cycles(config: AcceleratorConfig, shape: Shape, plan: Plan, operand: int, depth: int
                   ) -> int:
+    if shape.on_chip[operand]:
+        return 0
     extent, size = (plan.rows, plan.columns)[operand], shape.dram_bytes[operand]
     if shape.k_contiguous[operand]:
         return timing.dma_cycles(config, extent, depth * size)
-    whole = extent == (shape.rows, shape.columns)[operand]
+    whole = extent == (shape.rows, shape.columns)[operand] or (operand == 1 and shape.in_panels)
     rows, length = (1, depth * extent) if whole else (depth, extent)
     return timing.dma_cycles(config, rows, length * size)
 
@@ -238,10 +294,9 @@ def _slab_cycles(config: AcceleratorConfig, plan: Plan, depth: int) -> int:
     return _parts(depth, config.array_rows) * one
 
 
-def _ramped(config: AcceleratorConfig, plan: Plan) -> Plan:
-    """With first slabs that double from the array's height up to the plan's depth."""
+def _ramped(plan: Plan, depth: int) -> Plan:
+    """With first slabs that double from some depth up to the plan's."""
     depths, total = [], 0
-    depth = config.array_rows
     while depth < plan.depth:
         depths.append(depth)
         total += depth

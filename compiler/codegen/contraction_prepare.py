@@ -23,9 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.codegen import elementwise
+from compiler.codegen.commands import LOCAL
 from compiler.codegen.context import Context, Place
 from compiler.codegen.copies import copy
 from compiler.codegen.elementwise import Nest, Target
+from compiler.codegen.footprint import Step, transfers
 from compiler.codegen.graph import Graph
 from compiler.codegen.loop_graph import operand_of
 from compiler.codegen.operands import Operand
@@ -47,7 +49,11 @@ TERMS = {1: ((0, 0),), 2: ((1, 0), (0, 1), (0, 0)),
 """(lhs part, rhs part) in the order of summation, by number of parts."""
 BASE_BITS = 8
 
+CHUNK = 1 << 18
+"""Elements of a constant that are converted at a time: they stay in the cache."""
+
 Term = tuple[int, int]
+Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True)
@@ -130,11 +136,13 @@ class Prepared:
     Attributes:
         places: of each part; `temporary` when they are to be freed.
         view: strides and offset in elements.
+        arrays: of a constant that has no place yet, its parts, row-major in the order of `view`.
     """
 
     places: tuple[Place, ...]
     view: View
     temporary: bool = False
+    arrays: tuple[Array, ...] = ()
 
     def free(self, context: Context) -> None:
         """Gives temporary places back."""
@@ -143,16 +151,19 @@ class Prepared:
 
 
 def prepare(context: Context, load: Load, parts: int, local: ElementType, order: Sequence[int],
-            location: Location) -> Prepared:
+            location: Location, is_placed: bool = True) -> Prepared:
     """An operand as parts of the type `local`, or as a type the DMA converts to it.
 
     Args:
+        is_placed: a constant gets its place in DRAM, too.
         order: the operand's dimensions as they lie best in memory, outermost first; heeded where
             the layout is free to choose.
     """
     constant = _constant(load)
     if constant is not None:
-        return _prepare_constant(context, constant, load, parts, local, order)
+        prepared = _prepare_constant(context, constant, load, parts, local, order,
+                                     is_placed or load.value in context.kept)
+        return _kept(context, load, prepared, location)
     as_is = load.element is local or (load.element, local) == (ElementType.F32, ElementType.BF16)
     if parts == 1 and as_is:
         return Prepared((context.place(load.value),), load.view)
@@ -166,6 +177,23 @@ def prepare(context: Context, load: Load, parts: int, local: ElementType, order:
         load.view.shape, (operand_of(context, load),), graph, tuple(values),
         tuple(Target.whole(place) for place in places), location))
     return Prepared(places, View.whole(tensor), temporary=True)
+
+
+def _kept(context: Context, load: Load, prepared: Prepared, location: Location) -> Prepared:
+    """The constant on chip if it is to stay there; loaded when it is first asked for."""
+    address = context.kept.get(load.value)
+    if address is None or len(prepared.places) > 1:
+        return prepared
+    (place,) = prepared.places
+    size, dtype = place.tensor.element.size, place.tensor.element.memory
+    if load.value not in context.loaded:
+        context.loaded[load.value] = place
+        for transfer in transfers(place.window, place.offset, address,
+                                  [Step(place.tensor.size, size, size)], dtype, dtype):
+            context.load(transfer, location)
+    if context.loaded[load.value] != place:
+        return prepared  # it is kept in another layout
+    return Prepared((Place(LOCAL, address, place.tensor),), prepared.view)
 
 
 def arranged(context: Context, operand: Prepared, order: Sequence[int], location: Location
@@ -195,34 +223,54 @@ def _workspace(context: Context, tensor: Tensor) -> Place:
     return Place(WORKSPACE_WINDOW, context.workspace.allocate(tensor.bytes), tensor)
 
 
-def _constant(load: Load) -> NDArray[np.generic] | None:
+def _constant(load: Load) -> Array | None:
     owner = load.value.owner
     if isinstance(owner, HloOp) and owner.kind == "constant":
-        values: NDArray[np.generic] = owner.attrs["value"]
+        values: Array = owner.attrs["value"]
         return values
     return None
 
 
-def _prepare_constant(context: Context, values: NDArray[np.generic], load: Load, parts: int,
-                      local: ElementType, order: Sequence[int]) -> Prepared:
+def _prepare_constant(context: Context, values: Array, load: Load, parts: int,
+                      local: ElementType, order: Sequence[int], is_placed: bool) -> Prepared:
     """Split and laid out by the compiler."""
-    view = load.view
-    ordered = View(tuple(view.shape[d] for d in order), tuple(view.strides[d] for d in order),
-                   view.offset)
-    index = np.full(ordered.shape, ordered.offset, np.int64)
-    for d, stride in enumerate(ordered.strides):
-        index += (np.arange(ordered.shape[d]) * stride).reshape(
-            -1, *[1] * (len(ordered.shape) - 1 - d))
-    lanes = to_lanes(np.ascontiguousarray(values).reshape(-1)[index])
+    ordered = viewed(values, load.view, order)
     tensor = Tensor(ordered.shape, local)
-    places = tuple(
-        Place(CONSTANT_WINDOW, context.constants.add(from_lanes(part, local).tobytes()), tensor)
-        for part in _constant_parts(lanes, load.element, parts, local))
-    return Prepared(places, _permuted(tensor, order))
+    arrays = tuple(constant_parts(ordered, load.element, parts, local))
+    view = _permuted(tensor, order)
+    if not is_placed:
+        return Prepared((Place(CONSTANT_WINDOW, 0, tensor),) * parts, view, arrays=arrays)
+    return Prepared(tuple(Place(CONSTANT_WINDOW, context.constants.add(array), tensor)
+                          for array in arrays), view)
 
 
-def _constant_parts(lanes: Bits, element: ElementType, parts: int, local: ElementType
-                    ) -> list[Bits]:
+def viewed(values: Array, view: View, order: Sequence[int]) -> Array:
+    """A constant's elements as a view walks them, dimensions in another order; no copy."""
+    flat = np.ascontiguousarray(values).reshape(-1)[view.offset:]
+    size = flat.dtype.itemsize
+    return np.lib.stride_tricks.as_strided(
+        flat, [view.shape[d] for d in order], [view.strides[d] * size for d in order],
+        writeable=False)
+
+
+def constant_parts(values: Array, element: ElementType, parts: int, local: ElementType
+                   ) -> list[Array]:
+    """The parts of a constant, in its shape."""
+    if parts == 1 and element is local:
+        return [values]
+    found: list[Array] = [np.empty(values.size, local.numpy) for _ in range(parts)]
+    flat = values.reshape(-1)
+    for first in range(0, values.size, CHUNK):
+        piece = slice(first, first + CHUNK)
+        for part, lanes in zip(found, _lane_parts(to_lanes(flat[piece]), element, parts, local),
+                               strict=True):
+            part[piece] = from_lanes(lanes, local)
+    return [part.reshape(values.shape) for part in found]
+
+
+def _lane_parts(lanes: Bits, element: ElementType, parts: int, local: ElementType) -> list[Bits]:
+    if parts == 1 and element.is_float and local.is_float:
+        return [lanes]
     b = BitInterpreter()
     values = split(b, lanes, element, parts)
     if local.is_float and not element.is_float:

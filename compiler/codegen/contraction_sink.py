@@ -20,7 +20,7 @@ def epilogue_of(context: Context, contraction: Contraction) -> Epilogue:
     """The computation that follows a contraction."""
     built = build(context, contraction.epilogue.nodes)
     results = contraction.epilogue.results
-    return Epilogue(built.graph, built.operands, tuple(built.values[r.node] for r in results),
+    return Epilogue(built.graph, built.operands, tuple(built.stored(results)),
                     tuple(context.place(r.value) for r in results))
 
 
@@ -37,14 +37,14 @@ def epilogue_bytes(contraction: Contraction, epilogue: Epilogue, made: Scheme) -
     totals = WORD if made.is_folded else 0
     if is_plain(contraction):
         return totals
-    results = sum(p.tensor.element.size for p in epilogue.results)
+    results = sum(p.tensor.element.size for p in epilogue.results if not p.on_chip)
     return totals + epilogue_loads(epilogue) + 2 * results
 
 
 def epilogue_loads(epilogue: Epilogue) -> int:
     """Bytes the epilogue loads for each result element: operands as large as the result."""
     return sum(o.unit for o in epilogue.operands
-               if o is not None and o.place is not None and all(
+               if o is not None and o.place is not None and not o.place.on_chip and all(
                    s != 0 or n == 1 for s, n in zip(o.view.strides, o.view.shape, strict=True)))
 
 
@@ -53,7 +53,7 @@ def make_output(context: Context, grid: Grid, epilogue: Epilogue, plain: bool, m
     """What takes sums that need no folding to the results."""
     integer = made.run is not None or made.local is ElementType.I8
     sums = DType.S32 if integer else DType.F32
-    if plain:
+    if plain and not epilogue.results[0].on_chip:
         return StoreSums(context, grid, epilogue.results[0], sums, location)
     return ComputeResult(context, grid, epilogue, sums, location)
 

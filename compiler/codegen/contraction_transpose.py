@@ -102,7 +102,7 @@ def rearrange(context: Context, source: Operand, target: Place, target_view: Vie
     assert place is not None
     size, lanes = source.unit, context.config.lanes
     dtype = RAW[size]
-    for down, across, extra, offsets in _tiles(walk, context.config, size):
+    for down, across, extra, offsets in _tiles(walk, context, size):
         height, width = (-(-n // lanes) * lanes for n in (down, across))
         tile = extra * height * width * size
         first = [place.offset + (source.view.offset + offsets[0]) * size,
@@ -119,11 +119,11 @@ def rearrange(context: Context, source: Operand, target: Place, target_view: Vie
                 context.store(t, location)
 
 
-def _tiles(walk: _Walk, config: AcceleratorConfig, size: int
+def _tiles(walk: _Walk, context: Context, size: int
            ) -> Iterator[tuple[int, int, int, tuple[int, int]]]:
     """(down, across, extra, element offsets in source and target) of each tile."""
-    budget = config.scratchpad_bytes // TILES // size
-    lanes = config.lanes
+    budget = context.scratchpad.limit // TILES // size
+    lanes = context.config.lanes
     down = min(walk.down[0], max(budget // (4 * lanes) // lanes, 1) * lanes)
     padded = -(-down // lanes) * lanes
     across = min(walk.across[0], max(budget // padded // lanes, 1) * lanes)

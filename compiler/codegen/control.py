@@ -1,18 +1,19 @@
 """while and case: regions of commands, and the tensors they hand on.
 
 Values a loop carries have one place in DRAM for all its rounds. A body's result is made right
-there when the value it replaces is no longer needed by then, and copied at the round's end
-otherwise.
+there when the value it replaces is no longer needed by then (`inplace`), and copied at the
+round's end otherwise.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from xdsl.ir import Block, Region, SSAValue
+from xdsl.ir import Block, Region
 
 from compiler.codegen.context import Context, Place
 from compiler.codegen.footprint import transfers
+from compiler.codegen.inplace import Wanted
 from compiler.codegen.tile import CaseOp, WhileOp
 from compiler.errors import Location
 from compiler.ir.ops import HloOp
@@ -42,7 +43,7 @@ def lower_while(lowering: "Lowering", op: HloOp, places: Sequence[Place]) -> Non
             assert terminator is not None
             (value,) = terminator.operands
             place = context.reserve(tensor_of(value))
-            lowering.block(condition, [(value, place)])
+            lowering.block(condition, [Wanted(value, place)])
             _load_scalar(context, place, predicate, op.source)
             context.release(place)
         with _region(context) as repeated:
@@ -52,22 +53,11 @@ def lower_while(lowering: "Lowering", op: HloOp, places: Sequence[Place]) -> Non
 
 def _lower_body(lowering: "Lowering", body: Block, places: Sequence[Place]) -> None:
     """A round of a loop; its results replace the carried values."""
-    context, terminator = lowering.context, body.last_op
+    terminator = body.last_op
     assert terminator is not None
-    direct: list[tuple[SSAValue, Place]] = []
-    staged: list[tuple[SSAValue, Place, Place]] = []
-    for argument, value, place in zip(body.args, terminator.operands, places, strict=True):
-        if value is argument:
-            continue
-        if lowering.is_free_before(argument, value) and all(value is not v for v, _ in direct):
-            direct.append((value, place))
-        else:
-            staged.append((value, context.reserve(place.tensor), place))
-    lowering.block(body, [*direct, *((value, stage) for value, stage, _ in staged)])
-    for _, stage, place in staged:
-        lowering.move(stage, place, terminator.source if isinstance(terminator, HloOp)
-                      else Location())
-        context.release(stage)
+    lowering.block(body, [
+        Wanted(value, place, argument)
+        for argument, value, place in zip(body.args, terminator.operands, places, strict=True)])
 
 
 def lower_case(lowering: "Lowering", op: HloOp, places: Sequence[Place]) -> None:
@@ -80,7 +70,9 @@ def lower_case(lowering: "Lowering", op: HloOp, places: Sequence[Place]) -> None
             with _region(context) as branch:
                 terminator = block.last_op
                 assert terminator is not None
-                lowering.block(block, list(zip(terminator.operands, places, strict=True)))
+                lowering.block(block, [
+                    Wanted(value, place)
+                    for value, place in zip(terminator.operands, places, strict=True)])
             branches.append(branch)
     context.block.add_op(CaseOp(index, branches))
 

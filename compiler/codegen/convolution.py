@@ -24,19 +24,21 @@ from compiler.codegen.contraction_sink import (
     epilogue_bytes,
     epilogue_of,
     is_plain,
-    make_output,
     make_sink,
 )
 from compiler.codegen.contraction_slabs import k_tiles, make_slabs
-from compiler.codegen.convolution_depthwise import Depthwise, ranges
+from compiler.codegen.convolution_depthwise import Depthwise, body_of, ranges
 from compiler.codegen.convolution_depthwise import emit as emit_depthwise
 from compiler.codegen.convolution_operands import Input, Rows, WindowActivations, row_box
+from compiler.codegen.convolution_packing import PackedWindows, copied_groups, line_length
 from compiler.codegen.convolution_plan import Shape, choose
 from compiler.codegen.copies import copy
+from compiler.codegen.elementwise import WORD
 from compiler.codegen.operands import Operand as Walk
+from compiler.codegen.partition import partition
 from compiler.errors import CompileError, Location
 from compiler.ir.loops import Contraction, Load
-from compiler.ir.types import ElementType, Tensor
+from compiler.ir.types import ElementType, Tensor, row_major
 from compiler.ops.contraction import spatial_windows
 from compiler.ops.views import View
 from compiler.ops.windows import SpatialWindow
@@ -84,12 +86,14 @@ class Convolution:
         return (self.source.channels == 1 and self.groups > 1 and len(self.source.windows) <= 2
                 and self.scheme.parts == (1, 1) and not self.scheme.is_folded)
 
-    def k_axes(self) -> tuple[Axis, ...]:
-        """k with strides in the input tile and in the kernel.
+    def k_axes(self, packed: bool = False) -> tuple[Axis, ...]:
+        """k with strides in the input tile, or in the packed window, and in the kernel.
 
         Outer kernel dimensions get strides in the tile that join with nothing: how far apart
         their positions are depends on the tile.
         """
+        if packed:
+            return self._packed_axes()
         view, source = self.kernel.view, self.source
         axes = [Axis(w.size, (-1 - number, view.strides[d])) for number, (w, d) in enumerate(
             zip(source.windows, self.kernel_layout.spatial, strict=True))]
@@ -97,6 +101,12 @@ class Convolution:
             last = source.windows[-1].dilation * source.channels
             axes[-1] = Axis(axes[-1].size, (last, axes[-1].strides[1]))
         return (*axes, Axis(source.channels, (1, view.strides[self.kernel_layout.features])))
+
+    def _packed_axes(self) -> tuple[Axis, ...]:
+        layout, strides = self.kernel_layout, self.kernel.view.strides
+        shape = (*(w.size for w in self.source.windows), self.source.channels)
+        return tuple(Axis(n, (packed, strides[d])) for n, packed, d in zip(
+            shape, row_major(shape), (*layout.spatial, layout.features), strict=True))
 
 
 def generate_convolution(context: Context, contraction: Contraction) -> None:
@@ -181,18 +191,13 @@ def _emit(context: Context, conv: Convolution, epilogue: Epilogue, contraction: 
         return
     config, source, made = context.config, conv.source, conv.scheme
     columns = conv.features // conv.groups
-    axes = conv.k_axes()
-    tiles = sum(len(k_tiles(box, config.array_rows)) for box in boxes(axes, [1 << 30]))
     weight_type = conv.kernel.places[0].tensor.element.memory
-    plan = choose(config, Shape(
-        source, conv.rows, conv.groups, columns, prod(a.size for a in axes), tiles,
-        weight_type.size, sum(p.tensor.element.size for p in epilogue.results),
-        epilogue_bytes(contraction, epilogue, made), sum(len(g) for g in made.groups), made.parts,
-        made.run))
+    plan = choose(config, _shape(context, conv, epilogue, contraction), context.scratchpad.limit)
     if plan is None:
         raise CompileError(
             f"tiles of this convolution do not fit the scratchpad of {config.scratchpad_bytes} "
             "bytes: use a configuration with a larger one", location)
+    axes = conv.k_axes(plan.packed)
     rows, column_axis = _result_axes(conv, epilogue, plan.rows)
     tiling = Tiling(rows, _columns(column_axis, columns, plan.columns),
                     tuple(boxes(axes, [plan.depth])),
@@ -202,14 +207,32 @@ def _emit(context: Context, conv: Convolution, epilogue: Epilogue, contraction: 
                       (column_axis,), axes)
     grid = _grid(conv, epilogue, tiling.rows, tiling.columns)
     slabs = make_slabs(made, [k_tiles(box, config.array_rows) for box in tiling.k])
+    activations = PackedWindows if plan.packed else WindowActivations
     loop = ContractionLoop(
-        context,
-        WindowActivations(context, source, plan.rows, tiling, columns, plan.buffers, location),
+        context, activations(context, source, plan.rows, tiling, columns, plan.buffers, location),
         DotWeights(context, weights, tiling, location),
         make_sink(context, grid, epilogue, is_plain(contraction), made, location), slabs,
         made.local is ElementType.I8, location)
     loop.run([Block(0, r, c) for r in range(len(tiling.rows))
               for c in range(len(tiling.columns))])
+
+
+def _shape(context: Context, conv: Convolution, epilogue: Epilogue, contraction: Contraction
+           ) -> Shape:
+    config, made, axes = context.config, conv.scheme, conv.k_axes()
+    height = config.array_rows
+    tiles = sum(len(k_tiles(box, height)) for box in boxes(axes, [1 << 30]))
+    packed = sum(len(k_tiles(box, height)) for box in boxes(conv.k_axes(packed=True), [1 << 30]))
+    packable = packed < tiles and line_length(conv.source) > 0
+    issues = 0
+    if not is_plain(contraction):
+        issues = sum(k.body.issues for k in partition(epilogue.graph, epilogue.outputs))
+    return Shape(
+        conv.source, conv.rows, conv.groups, conv.features // conv.groups,
+        prod(a.size for a in axes), tiles, conv.kernel.places[0].tensor.element.size,
+        sum(p.tensor.element.size for p in epilogue.results),
+        epilogue_bytes(contraction, epilogue, made), sum(len(g) for g in made.groups), made.parts,
+        made.run, issues, copied_groups(config, conv.source) if packable else 0)
 
 
 def _result_axes(conv: Convolution, epilogue: Epilogue, rows: Sequence[Rows]
@@ -238,11 +261,21 @@ def _emit_depthwise(context: Context, conv: Convolution, epilogue: Epilogue,
                      made.local.memory, (0,), (features,), conv.k_axes()[:-1])
     depthwise = Depthwise(replace(conv.source, channels=conv.groups), kernel, conv.rows,
                           conv.features)
-    rows = ranges(context, depthwise, epilogue_bytes(contraction, epilogue, made), location)
+    fused = body_of(depthwise, epilogue, _parameters(conv, epilogue))
+    issues = fused.body.issues if fused is not None else prod(depthwise.taps)
+    rows = ranges(context, depthwise, epilogue_bytes(contraction, epilogue, made)
+                  + (WORD if fused is None else 0), issues, location)
     boxes_, axis = _result_axes(conv, epilogue, rows)
     grid = _grid(conv, epilogue, boxes_, _columns(axis, conv.features, conv.features))
-    output = make_output(context, grid, epilogue, is_plain(contraction), made, location)
-    emit_depthwise(context, depthwise, rows, boxes_, output, location)
+    emit_depthwise(context, depthwise, rows, grid, epilogue, fused, location)
+
+
+def _parameters(conv: Convolution, epilogue: Epilogue) -> tuple[int, ...]:
+    """Operands of the epilogue with one element for each result feature."""
+    rows = [d for d in conv.result_layout.order[:-1] if conv.result[d] > 1]
+    return tuple(number for number, operand in enumerate(epilogue.operands)
+                 if operand is not None and operand.place is not None
+                 and not any(operand.view.strides[d] for d in rows))
 
 
 def _columns(axis: Axis, group: int, limit: int) -> tuple[Box, ...]:

@@ -1,32 +1,52 @@
 """Depthwise convolution on the vector unit: one input feature for each group.
 
 The matrix unit would use one row of its array. Here the lanes go along the features, and a kernel
-adds up the products of all kernel positions for a strip of neighbouring results, in ascending
-order as the matrix unit does; so the bits are the same.
+adds up the products of all kernel positions for a strip of results, in ascending order as the
+matrix unit does; so the bits are the same. What follows the convolution is computed in the same
+kernel when it fits; otherwise the sums go through the scratchpad.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from compiler.codegen.body import OUTPUT, Assembler
-from compiler.codegen.commands import Body, Stream
+from compiler.codegen.body import DoesNotFitError
+from compiler.codegen.clamps import clamped
+from compiler.codegen.commands import Stream
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_axes import Axis, Box
 from compiler.codegen.contraction_loop import Block, Piece, Slab, Visit
-from compiler.codegen.contraction_operands import Operand, Tiling, cut
-from compiler.codegen.contraction_output import Output, Sums
-from compiler.codegen.convolution_operands import Input, Rows, WindowActivations, row_ranges
+from compiler.codegen.contraction_operands import Operand, Tiling
+from compiler.codegen.contraction_output import ComputeResult, Epilogue, Grid, Sums
+from compiler.codegen.convolution_operands import (
+    Input,
+    Rows,
+    WindowActivations,
+    even_sizes,
+    row_ranges,
+)
+from compiler.codegen.convolution_taps import (
+    ACTIVATIONS,
+    WEIGHTS,
+    Port,
+    Strips,
+    TapsBody,
+    holding_body,
+    strips,
+    taps_body,
+)
 from compiler.codegen.elementwise import WORD
 from compiler.codegen.footprint import Step, transfers
 from compiler.codegen.graph import Graph
 from compiler.errors import CompileError, Location
 from compiler.ir.types import row_major
+from hw import timing
+from hw.config import AcceleratorConfig
 from hw.isa.dtypes import DType
 
-ACCUMULATOR = 0
-"""Vector register of the sums."""
 SLAB = Slab(0, 0, 0, (), opens=True, closes=True, last=True)
+BUFFERS = 2
+"""Tiles of the input that fit the scratchpad at once: in use, and on the way."""
 
 
 @dataclass(frozen=True)
@@ -48,56 +68,95 @@ class Depthwise:
     def multiplier(self) -> int:
         return self.features // self.source.channels
 
+    @property
+    def taps(self) -> tuple[int, int]:
+        """Kernel positions along lines and along positions."""
+        lines, positions = (1, *(w.size for w in self.source.windows))[-2:]
+        return lines, positions
 
-def ranges(context: Context, conv: Depthwise, epilogue_bytes: int, location: Location
+    @property
+    def is_integer(self) -> bool:
+        return self.source.local_type is DType.S8
+
+    @property
+    def weight_bytes(self) -> int:
+        return prod(self.taps) * self.features * self.kernel.local_type.size
+
+
+def body_of(conv: Depthwise, epilogue: Epilogue, parameters: Sequence[int]) -> TapsBody | None:
+    """The kernel body with the epilogue; None when it does not fit one kernel.
+
+    Args:
+        parameters: operands with one element for each feature: vector registers can hold them.
+    """
+    for held in ((), parameters):
+        try:
+            return taps_body(prod(conv.taps), epilogue, held, integer=conv.is_integer)
+        except DoesNotFitError:
+            continue
+    return None
+
+
+def ranges(context: Context, conv: Depthwise, result_bytes: int, issues: int, location: Location
            ) -> list[Rows]:
-    """The largest ranges of rows of which two fit the scratchpad.
+    """The ranges of rows with the fewest predicted cycles.
+
+    Args:
+        result_bytes: scratchpad for each result element; issues: instructions for each group.
 
     Raises:
         CompileError: not even one result's windows fit.
     """
-    limit = prod(conv.rows)
-    while limit:
-        found = row_ranges(conv.rows, limit)
-        need = max(conv.source.tile_bytes(r.sizes) + prod(r.sizes) * conv.features
-                   * (WORD + epilogue_bytes) for r in found)
-        if 2 * need + _weight_bytes(conv) <= context.config.scratchpad_bytes:
-            return found
-        limit //= 2
-    raise CompileError(
-        f"windows of this convolution do not fit the scratchpad of "
-        f"{context.config.scratchpad_bytes} bytes: use a configuration with a larger one", location)
+    room = context.scratchpad.limit - conv.weight_bytes
+    lines, length = (1, *conv.rows)[-2:]
+    limits = {n * length for n in even_sizes(lines)} | {*even_sizes(length), prod(conv.rows)}
+    choices = [row_ranges(conv.rows, limit) for limit in sorted(limits)]
+    fitting = [rows for rows in choices if _need(conv, rows, result_bytes) <= room]
+    if not fitting:
+        raise CompileError(
+            f"windows of this convolution do not fit the scratchpad of "
+            f"{context.config.scratchpad_bytes} bytes: use a configuration with a larger one",
+            location)
+    return min(fitting, key=lambda rows: _cycles(context.config, conv, rows, issues))
 
 
-def _weight_bytes(conv: Depthwise) -> int:
-    taps = prod(w.size for w in conv.source.windows)
-    return taps * conv.features * conv.kernel.local_type.size
+def _need(conv: Depthwise, rows: Sequence[Rows], result_bytes: int) -> int:
+    buffers = min(BUFFERS, len(rows))
+    return max(buffers * conv.source.tile_bytes(r.sizes)
+               + prod(r.sizes) * conv.features * result_bytes for r in rows)
 
 
-def emit(context: Context, conv: Depthwise, rows: Sequence[Rows], boxes: Sequence[Box],
-         output: Output, location: Location) -> None:
+def _cycles(config: AcceleratorConfig, conv: Depthwise, rows: Sequence[Rows], issues: int) -> int:
+    """The kernels, the first load and the last store."""
+    sizes = rows[0].sizes
+    kernels = strips(config, _three(sizes), conv.source.channels, issues)
+    compute = conv.multiplier * sum(part.cycles(issues) for part in kernels)
+    load = timing.dma_cycles(config, 1, conv.source.tile_bytes(sizes))
+    store = timing.dma_cycles(config, 1, prod(sizes) * conv.features * WORD // 2)
+    return len(rows) * max(compute, load) + load + store
+
+
+def emit(context: Context, conv: Depthwise, rows: Sequence[Rows], grid: Grid, epilogue: Epilogue,
+         fused: TapsBody | None, location: Location) -> None:
     """Appends the commands.
 
     Args:
-        boxes: the ranges of rows as boxes of the output.
+        fused: what `body_of` returned.
     """
-    tiling = Tiling(tuple(boxes), (Box(0, (0,), (Axis(conv.features, (1,)),)),), (), ((0, 0),),
+    tiling = Tiling(grid.rows, (Box(0, (0,), (Axis(conv.features, (1,)),)),), (), ((0, 0),),
                     ("none", "none"))
     activations = WindowActivations(context, conv.source, rows, tiling, conv.features, 1, location)
-    with context.buffer(_weight_bytes(conv), location) as weights:
+    output = _Output(context, grid, epilogue, conv, fused, location)
+    size = max(conv.source.tile_bytes(part.sizes) for part in rows)
+    buffers = min(BUFFERS, len(rows))
+    with context.buffer(conv.weight_bytes + buffers * size, location) as weights:
         _load_weights(context, conv, weights, location)
         for number, part in enumerate(rows):
             block = Block(0, number, 0)
-            output.open(block)
-            tile = context.scratchpad.allocate(conv.source.tile_bytes(part.sizes), location)
+            tile = weights + conv.weight_bytes + number % buffers * size
             activations.load(Visit(block, SLAB), tile)
-            count = prod(part.sizes)
-            with context.buffer(count * conv.features * WORD, location) as sums:
-                _Multiply(context, conv, part.sizes, tile, weights, sums, location).emit()
-                context.scratchpad.free(tile)
-                pitch = conv.features * WORD
-                output.take(block, Sums(sums, (0, conv.features, 1), pitch, 0, output.sums),
-                            Piece(0, count, 0, ()))
+            output.open(block)
+            output.multiply(block, part.sizes, tile, weights)
             output.close()
     output.end()
 
@@ -116,71 +175,123 @@ def _load_weights(context: Context, conv: Depthwise, address: int, location: Loc
         context.load(transfer, location)
 
 
-class _Multiply:
-    """Kernels of one tile: for each image, group of lanes and piece of a line of results."""
+class _Output(ComputeResult):
+    """Sums of products, and what becomes of them."""
+
+    def __init__(self, context: Context, grid: Grid, epilogue: Epilogue, conv: Depthwise,
+                 fused: TapsBody | None, location: Location) -> None:
+        super().__init__(context, grid, epilogue, DType.S32 if conv.is_integer else DType.F32,
+                         location)
+        self.conv, self.fused = conv, fused
+
+    def multiply(self, block: Block, sizes: Sequence[int], tile: int, weights: int) -> None:
+        """Appends the kernels of one tile, and the stores of its results.
+
+        Args:
+            sizes: results along batch and spatial dimensions.
+        """
+        piece = Piece(0, prod(sizes), 0, ())
+        if self.fused is None:
+            self._in_two_steps(block, piece, sizes, (tile, weights))
+            return
+        sums = self._sums(0)
+        extents = (1, *(axis.size for axis in self.grid.rows[block.rows].axes), self.conv.features)
+        results = [self._result(place, block, piece, sums, extents)
+                   for place in self.epilogue.results]
+        operands = {number: Port(r.address, _four(r.strides), r.dtype)
+                    for number, r in self.residents.items()}
+        _Tile(self.context, self.conv, sizes, tile, weights, self.location).emit(
+            self.fused, operands, [Port(r.address, _four(r.strides[1:]), r.dtype) for r in results])
+        for place, port in zip(self.epilogue.results, results, strict=True):
+            if not place.on_chip:
+                self._store(block, piece, sums, place, port.address)
+                self.context.scratchpad.free(port.address)
+
+    def _in_two_steps(self, block: Block, piece: Piece, sizes: Sequence[int],
+                      addresses: tuple[int, int]) -> None:
+        graph = Graph()
+        alone = Epilogue(graph, (None,), (graph.input(0),), ())
+        body = taps_body(prod(self.conv.taps), alone, (), integer=self.conv.is_integer)
+        size = piece.rows * self.conv.features * WORD
+        with self.context.buffer(size, self.location) as address:
+            images, lines, length = _three(sizes)
+            strides = row_major((images, lines, length, self.conv.features))
+            port = Port(address, _four([n * WORD for n in strides]), self.sums)
+            _Tile(self.context, self.conv, sizes, *addresses, self.location).emit(body, {}, [port])
+            self.take(block, self._sums(address), piece)
+
+    def _sums(self, address: int) -> Sums:
+        features = self.conv.features
+        return Sums(address, (0, features, 1), features * WORD, 0, self.sums)
+
+
+class _Tile:
+    """Kernels over one tile of the input."""
 
     def __init__(self, context: Context, conv: Depthwise, sizes: Sequence[int], tile: int,
-                 weights: int, sums: int, location: Location) -> None:
+                 weights: int, location: Location) -> None:
         self.context, self.conv, self.location = context, conv, location
-        self.tile, self.weights, self.sums = tile, weights, sums
-        # One spatial dimension is a single line of two.
-        missing = 3 - len(sizes)
-        self.sizes = (sizes[0], *(1,) * missing, *sizes[1:])
-        windows = conv.source.windows
-        self.taps = (*(1,) * missing, *(w.size for w in windows))
-        local = row_major(conv.source.tile_shape(sizes))
-        unit = conv.source.local_type.size
-        self.image = local[0] * unit
-        self.steps = (*(0,) * missing,
-                      *(w.stride * n * unit for w, n in zip(windows, local[1:-1], strict=True)))
-        self.spread = (*(0,) * missing,
-                       *(w.dilation * n * unit for w, n in zip(windows, local[1:-1], strict=True)))
-        self.body = _body(prod(self.taps), integer=conv.source.local_type is DType.S8)
-
-    def emit(self) -> None:
-        lanes, strip = self.context.config.lanes, self.context.config.strip_groups
-        images, lines, length = self.sizes
-        for image in range(images):
-            for channel, count in cut(self.conv.source.channels, lanes):
-                for first, run in cut(length, strip):
-                    for j in range(self.conv.multiplier):
-                        self._kernel(image, channel, count, first, run, lines, j)
-
-    def _kernel(self, image: int, channel: int, count: int, first: int, run: int, lines: int,
-                j: int) -> None:
-        conv, source = self.conv, self.conv.source
-        unit, multiplier = source.local_type.size, self.conv.multiplier
-        feature = channel * multiplier + j
-        read = Stream(
-            self.tile + image * self.image + first * self.steps[1] + channel * unit, count, unit,
-            ((run, self.steps[1]), (self.taps[1], self.spread[1]), (self.taps[0], self.spread[0]),
-             (lines, self.steps[0])), source.local_type)
+        self.sizes = _three(sizes)
+        source = conv.source
+        unit = source.local_type.size
+        local = [n * unit for n in row_major(source.tile_shape(sizes))]
+        lines, positions = ((0, *(w.stride * n for w, n in zip(
+            source.windows, local[1:-1], strict=True)))[-2:])
+        self.read = Port(tile, (local[0], lines, positions, unit), source.local_type)
+        spread = (0, *(w.dilation * n for w, n in zip(source.windows, local[1:-1], strict=True)))
+        self.read_taps = _taps(conv, spread[-2:])
         position = conv.features * unit
-        weights = Stream(
-            self.weights + feature * unit, count, multiplier * unit,
-            ((run, 0), (self.taps[1], position), (self.taps[0], self.taps[1] * position),
-             (lines, 0)), source.local_type)
-        pitch = conv.features * WORD
-        row = image * lines * self.sizes[2] + first
-        write = Stream(
-            self.sums + row * pitch + feature * WORD, count, multiplier * WORD,
-            ((run, pitch), (lines, self.sizes[2] * pitch)),
-            DType.S32 if source.local_type is DType.S8 else DType.F32)
-        self.context.kernel(run * lines, self.body, {0: read, 1: weights}, {0: write},
-                            self.location, strip=run)
+        self.factors = Port(weights, (0, 0, 0, unit), source.local_type)
+        self.factor_taps = _taps(conv, (conv.taps[1] * position, position))
+        self.held: object = None
+
+    def emit(self, body: TapsBody, operands: dict[int, Port], results: Sequence[Port]) -> None:
+        channels = self.conv.source.channels
+        for part in strips(self.context.config, self.sizes, channels, body.body.issues):
+            for j in range(self.conv.multiplier):
+                inputs = {n: self._of_result(port, j) for n, port in operands.items()}
+                self._hold(part, j, body, inputs)
+                streams = {n: part.stream(port) for n, port in inputs.items()}
+                streams[ACTIVATIONS] = part.stream(self.read, self.read_taps)
+                streams[WEIGHTS] = part.stream(self._of_result(self.factors, j), self.factor_taps)
+                self.context.kernel(
+                    part.groups, body.body,
+                    {i: streams[number] for i, number in enumerate(body.streams)},
+                    {i: clamped(part.stream(self._of_result(port, j)), body.clamps[i])
+                     for i, port in enumerate(results)},
+                    self.location, strip=part.inner.bound)
+
+    def _of_result(self, port: Port, j: int) -> Port:
+        """The port as seen from the input's features: those of the j-th result of each."""
+        image, line, position, feature = port.strides
+        return Port(port.address + j * feature,
+                    (image, line, position, self.conv.multiplier * feature), port.dtype)
+
+    def _hold(self, part: Strips, j: int, body: TapsBody, inputs: dict[int, Port]) -> None:
+        """Loads the registers for features whose operands they do not hold yet."""
+        key = part.first[-1], j, part.inner.bound
+        if not body.held or key == self.held:
+            return
+        self.held = key
+        alone = part.only_strip()
+        streams: dict[int, Stream] = {i: alone.stream(inputs[number])
+                                      for i, number in enumerate(body.held)}
+        self.context.kernel(alone.groups, holding_body(body.held), streams, {}, self.location,
+                            strip=part.inner.bound)
 
 
-def _body(taps: int, *, integer: bool) -> Body:
-    """Sums of products of streams 0 and 1, from zero."""
-    assembler = Assembler()
-    start = Graph()
-    assembler.section(start, [(start.bits(0), ACCUMULATOR)])
-    with assembler.repeated(taps):
-        step = Graph()
-        total, x, w = step.register(ACCUMULATOR), step.input(0), step.input(1)
-        value = step.iadd(total, step.imul(x, w)) if integer else step.fmac(x, w, total)
-        assembler.section(step, [(value, ACCUMULATOR)], [ACCUMULATOR])
-    end = Graph()
-    assembler.section(end, [(end.register(ACCUMULATOR), OUTPUT)], [ACCUMULATOR])
-    assert assembler.streams == [0, 1]
-    return assembler.finish()
+def _taps(conv: Depthwise, spread: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Levels of a stream over the kernel positions, the last dimension fastest."""
+    return (conv.taps[1], spread[1]), (conv.taps[0], spread[0])
+
+
+def _three(sizes: Sequence[int]) -> tuple[int, int, int]:
+    """Images, lines, positions; one spatial dimension is a single line of two."""
+    lines, positions = (1, *sizes[1:])[-2:]
+    return sizes[0], lines, positions
+
+
+def _four(strides: Sequence[int]) -> tuple[int, int, int, int]:
+    """Strides of four dimensions; outer ones that are missing have one index."""
+    image, line, position, feature = (*(0,) * (4 - len(strides)), *strides)
+    return image, line, position, feature

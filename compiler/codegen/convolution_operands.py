@@ -47,6 +47,10 @@ class Input:
     def tile_bytes(self, sizes: Sequence[int]) -> int:
         return prod(self.tile_shape(sizes)) * self.local_type.size
 
+    @property
+    def window_bytes(self) -> int:
+        return prod(w.size for w in self.windows) * self.channels * self.local_type.size
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -76,6 +80,11 @@ def row_ranges(shape: Sequence[int], limit: int) -> list[Rows]:
     return ranges
 
 
+def even_sizes(total: int) -> set[int]:
+    """Sizes of the largest part when a total is cut into 1, 2, 3, ... even parts."""
+    return {-(-total // parts) for parts in range(1, total + 1)}
+
+
 class WindowActivations(Activations):
     """Windows of the input.
 
@@ -88,9 +97,12 @@ class WindowActivations(Activations):
                  group_columns: int, buffers: int, location: Location) -> None:
         self.context, self.source, self.rows, self.tiling = context, source, rows, tiling
         self.group_columns, self.buffers, self.location = group_columns, buffers, location
-        largest = max(source.tile_bytes(r.sizes) for r in rows)
-        self.slots = (largest,) * (buffers * len(source.places))
+        self.slots = self._prepare_slots()
         self.groups = -(-sum(box.count for box in tiling.columns) // group_columns)
+
+    def _prepare_slots(self) -> tuple[int, ...]:
+        largest = max(self.source.tile_bytes(r.sizes) for r in self.rows)
+        return (largest,) * (self.buffers * len(self.source.places))
 
     def _group(self, block: Block) -> int:
         return self.tiling.columns[block.columns].start // self.group_columns

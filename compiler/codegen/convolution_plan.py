@@ -12,6 +12,9 @@ from hw.config import AcceleratorConfig
 STREAMED_PIECES = 3
 """Pieces of streamed weights that must fit at once: in use, loaded, on the way."""
 
+TRAFFIC = 4
+"""A cycle of loads that overlap with other work counts as this part of one: they delay others."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -23,6 +26,8 @@ class Shape:
         weight_bytes: of an element in DRAM.
         result_bytes: of a result element in DRAM; `epilogue_bytes`: scratchpad it needs.
         longest: the longest slab, None for any.
+        issues: vector instructions for each group of lanes of a result.
+        copied: groups of lanes to copy for each result to pack its window, 0 when it cannot be.
     """
 
     source: Input
@@ -37,6 +42,8 @@ class Shape:
     terms: int
     parts: tuple[int, int]
     longest: int | None
+    issues: int
+    copied: int
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,7 @@ class Plan:
         rows: ranges of result rows; columns, depth: of a block, of a slab, at most.
         weights: `whole` when all weights stay in the scratchpad, else `none`.
         buffers: input tiles held at once.
+        packed: the windows are copied next to each other (`convolution_packing`).
     """
 
     rows: tuple[Rows, ...]
@@ -54,11 +62,16 @@ class Plan:
     depth: int
     weights: str
     buffers: int
+    packed: bool = False
 
 
-def choose(config: AcceleratorConfig, shape: Shape) -> Plan | None:
-    """The plan with the fewest predicted cycles; None when nothing fits."""
-    fitting = (p for p in _candidates(config, shape) if _bytes(shape, p) <= config.scratchpad_bytes)
+def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Plan | None:
+    """The plan with the fewest predicted cycles; None when nothing fits.
+
+    Args:
+        scratchpad_bytes: what operands and results may use.
+    """
+    fitting = (p for p in _candidates(config, shape) if _bytes(shape, p) <= scratchpad_bytes)
     return min(fitting, key=lambda p: (_cycles(config, shape, p), len(p.rows), -p.depth),
                default=None)
 
@@ -78,8 +91,11 @@ def _candidates(config: AcceleratorConfig, shape: Shape) -> Iterator[Plan]:
             blocks = len(rows) * -(-shape.columns // columns) * shape.groups
             if _size(rows) * tiles * (1 if blocks == 1 else 2) > config.accumulator_rows:
                 continue
-            for weights, buffers in product(("none", "whole"), (1, 2)):
-                yield Plan(rows, columns, depth, weights, buffers)
+            for weights in ("none", "whole"):
+                yield Plan(rows, columns, depth, weights, 1)
+                yield Plan(rows, columns, depth, weights, 2)
+                if shape.copied:
+                    yield Plan(rows, columns, depth, weights, 2, packed=True)
 
 
 def _doubling(first: int, last: int) -> list[int]:
@@ -102,6 +118,8 @@ def _bytes(shape: Shape, plan: Plan) -> int:
     """Scratchpad for operands and results."""
     unit = shape.source.local_type.size
     total = plan.buffers * shape.parts[0] * _tile_bytes(shape, plan)
+    if plan.packed:
+        total += plan.buffers * shape.parts[0] * _size(plan.rows) * shape.source.window_bytes
     total += _size(plan.rows) * plan.columns * shape.epilogue_bytes
     if plan.weights == "whole":
         wide = -(-shape.columns // plan.columns) * plan.columns * shape.groups
@@ -115,9 +133,10 @@ def _cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     column_blocks = -(-shape.columns // plan.columns)
     tiles = -(-plan.columns // config.array_cols)
     one = max(tiles * timing.matmul_cycles(config, size), timing.array_latency(config))
-    compute = len(plan.rows) * shape.groups * column_blocks * shape.tiles * shape.terms * one
-    tile = _input_cycles(config, shape, plan.rows[0].sizes)
     slabs = -(-shape.k // plan.depth)
+    k_tiles = -(-shape.k // config.array_rows) if plan.packed else shape.tiles
+    compute = len(plan.rows) * shape.groups * column_blocks * k_tiles * shape.terms * one
+    tile = _input_cycles(config, shape, plan.rows[0].sizes)
     piece = timing.dma_cycles(
         config, min(plan.depth, shape.k), plan.columns * shape.weight_bytes)
     weights = shape.groups * column_blocks * slabs * piece
@@ -133,7 +152,9 @@ def _cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     if plan.buffers == 1:
         # The next tile is loaded when the last matmul on this one has finished.
         compute += inputs + len(plan.rows) * shape.groups * latency
-    return max(compute, weights + inputs, stores) + tile + piece + drain + latency
+    loads = weights + inputs
+    busiest = max(compute, loads, stores, _vector_cycles(config, shape, plan))
+    return busiest + tile + piece + drain + latency + loads // TRAFFIC
 
 
 def _input_cycles(config: AcceleratorConfig, shape: Shape, sizes: Sequence[int]) -> int:
@@ -143,3 +164,16 @@ def _input_cycles(config: AcceleratorConfig, shape: Shape, sizes: Sequence[int])
     if shape.source.strides[-2] == channels:
         return timing.dma_cycles(config, batch * prod(spans[:-1]), spans[-1] * length)
     return timing.dma_cycles(config, batch * prod(spans), length)
+
+
+def _vector_cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
+    """The vector unit: what follows the sums of each column tile, and packing."""
+    size = _size(plan.rows)
+    tiles = -(-shape.columns // config.array_cols)
+    cycles = 0
+    if shape.issues:
+        groups = size * -(-min(config.array_cols, shape.columns) // config.lanes)
+        cycles += tiles * timing.kernel_cycles(config, groups, shape.issues)
+    if plan.packed:
+        cycles += shape.parts[0] * timing.kernel_cycles(config, size * shape.copied, 1)
+    return len(plan.rows) * shape.groups * cycles

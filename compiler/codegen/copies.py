@@ -31,6 +31,12 @@ class Copy:
     target_view: View
     location: Location
 
+    @property
+    def is_on_chip(self) -> bool:
+        """Whether an end is in the scratchpad, where kernels reach it."""
+        source = self.source.place
+        return self.target.on_chip or (source is not None and source.on_chip)
+
 
 def copy(context: Context, source: Operand, target: Place, location: Location,
          target_view: View | None = None) -> None:
@@ -66,10 +72,10 @@ def _copy(context: Context, operands: tuple[Operand, ...], graph: Graph, node: i
     view = target_view or View.whole(target.tensor)
     if prod(view.shape) == 0:
         return
-    if operands:
-        merged = _merged(Copy(operands[0], target, view, location))
+    merged = _merged(Copy(operands[0], target, view, location)) if operands else None
+    if merged is not None and not merged.is_on_chip:
         if _suits_dma(merged):
-            budget = min(context.config.scratchpad_bytes // BUFFERS, TARGET_BYTES)
+            budget = min(context.scratchpad.limit // BUFFERS, TARGET_BYTES)
             elements = max(budget // operands[0].unit, 1)
             for start, extents in tiles(merged.source.view.shape, elements, LEVELS + 1):
                 _tile(context, merged, start, extents)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from math import prod
 
 from compiler.codegen.body import GATHER_STREAM
+from compiler.codegen.clamps import clamped
 from compiler.codegen.commands import Stream
 from compiler.codegen.context import Context, Place
 from compiler.codegen.footprint import Step, footprint, transfers
 from compiler.codegen.graph import Graph, inputs
 from compiler.codegen.nests import merge_dimensions, tiles
-from compiler.codegen.operands import Loader, Operand, Resident, box_stream
+from compiler.codegen.operands import Loader, Operand, Resident
 from compiler.codegen.partition import Kernel, partition
 from compiler.errors import Location
 from compiler.ir.types import ElementType, row_major
@@ -65,7 +66,7 @@ def generate(context: Context, nest: Nest) -> None:
     if prod(nest.shape) == 0:
         return
     nest = _merged(nest)
-    kernels = partition(nest.graph, nest.outputs)
+    kernels = partition(nest.graph, nest.outputs, [r.element for r in nest.results])
     temporaries = -min((0, *(n for kernel in kernels for n in kernel.outputs)))
     loaders = [Loader(context, operand, nest.location) for operand in nest.operands]
     tables = KernelTables(context, kernels, nest.location)
@@ -104,7 +105,7 @@ def _tile_elements(context: Context, nest: Nest, temporaries: int) -> int:
     target = max(elements // TILES, SHORTEST_TILE_STRIPS * strip)
     target = -(-target // strip) * strip
     while target > config.lanes and _tile_bytes(context, nest, temporaries, target) \
-            > config.scratchpad_bytes // BUFFERS:
+            > context.scratchpad.limit // BUFFERS:
         target //= 2
     return target
 
@@ -112,8 +113,8 @@ def _tile_elements(context: Context, nest: Nest, temporaries: int) -> int:
 def _tile_bytes(context: Context, nest: Nest, temporaries: int, target: int) -> int:
     _, extents = next(tiles(nest.shape, target, LEVELS))
     size = sum(footprint(o.view.strides, extents).elements * o.unit
-               for o in nest.operands if o.place is not None)
-    size += prod(extents) * sum(r.element.size for r in nest.results)
+               for o in nest.operands if o.place is not None and not o.place.on_chip)
+    size += prod(extents) * sum(r.element.size for r in nest.results if not r.place.on_chip)
     groups = -(-extents[-1] // context.config.lanes) * prod(extents[:-1])
     return size + groups * context.config.lanes * WORD * temporaries
 
@@ -149,8 +150,7 @@ def _tile(context: Context, nest: Nest, kernels: Sequence[Kernel], operands: dic
     lanes, scratchpad = context.config.lanes, context.scratchpad
     full, extents = extents, extents[-LEVELS:]
     groups = -(-extents[-1] // lanes) * prod(extents[:-1])
-    results = [scratchpad.allocate(prod(extents) * result.element.size, nest.location)
-               for result in nest.results]
+    results = [open_box(context, target, start, full, nest.location) for target in nest.results]
     temporary = [scratchpad.allocate(groups * lanes * WORD, nest.location)
                  for _ in range(temporaries)]
     whole = Stream(0, groups * lanes, WORD, ((groups, lanes * WORD),), DType.S32, lane_level=1)
@@ -165,23 +165,42 @@ def _tile(context: Context, nest: Nest, kernels: Sequence[Kernel], operands: dic
             inputs[stream] = port(number) if number < 0 else _clipped(
                 operands[number], len(extents)).stream(extents, lanes)
         outputs = {}
-        for stream, number in enumerate(kernel.outputs):
-            if number < 0:
-                outputs[stream] = port(number)
-                continue
-            element = nest.results[number].element
-            strides = [n * element.size for n in row_major(tuple(extents))]
-            outputs[stream] = box_stream(results[number], strides, extents, element.memory, lanes)
+        for stream, (number, clamp) in enumerate(zip(kernel.outputs, kernel.clamps, strict=True)):
+            outputs[stream] = port(number) if number < 0 else clamped(_clipped(
+                results[number], len(extents)).stream(extents, lanes), clamp)
         context.kernel(groups, kernel.body, inputs, outputs, nest.location)
-    for target, address in zip(nest.results, results, strict=True):
-        store_box(context, target, address, start, full, nest.location)
-    for address in (*results, *temporary):
+    for target, box in zip(nest.results, results, strict=True):
+        close_box(context, target, box, start, full, nest.location)
+    for address in temporary:
         scratchpad.free(address)
 
 
 def _clipped(resident: Resident, depth: int) -> Resident:
     """Without the outer dimensions, in which a tile does not extend."""
     return Resident(resident.address, resident.strides[-depth:], resident.dtype, resident.fill)
+
+
+def open_box(context: Context, target: Target, start: Sequence[int], extents: Sequence[int],
+             location: Location) -> Resident:
+    """Where kernels write a box of a result: the tensor itself when it is on chip, else a dense
+    buffer. `close_box` takes it from there."""
+    size, dtype = target.element.size, target.element.memory
+    if target.place.on_chip:
+        first = target.view.offset + sum(
+            i * s for i, s in zip(start, target.view.strides, strict=True))
+        return Resident(target.place.offset + first * size,
+                        tuple(s * size for s in target.view.strides), dtype)
+    address = context.scratchpad.allocate(prod(extents) * size, location)
+    return Resident(address, tuple(n * size for n in row_major(tuple(extents))), dtype)
+
+
+def close_box(context: Context, target: Target, box: Resident, start: Sequence[int],
+              extents: Sequence[int], location: Location) -> None:
+    """Appends the stores of a box whose kernels have been appended, and frees its buffer."""
+    if target.place.on_chip:
+        return
+    store_box(context, target, box.address, start, extents, location)
+    context.scratchpad.free(box.address)
 
 
 def store_box(context: Context, target: Target, address: int, start: Sequence[int],

@@ -6,12 +6,12 @@ value. Nothing is known about either where control flow joins.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from xdsl.ir import Block
 
-from compiler.codegen.commands import Command, signed
+from compiler.codegen.commands import Command, Repeat, encoded, with_immediate
 from compiler.codegen.dependences import dependences
 from compiler.codegen.schedule import schedule
 from compiler.codegen.synchronise import Step, semaphore, synchronise
@@ -21,13 +21,17 @@ from hw.isa.dma import DmaForm
 from hw.isa.encoding import INSTRUCTIONS, Instruction
 from hw.isa.host import Engine
 from hw.isa.params import PARAMETER_COUNT
-from hw.isa.scalar import Halt, LoadScalar
+from hw.isa.scalar import Halt, ImmediateForm, LoadScalar, LoopInstruction
 from hw.isa.sync import Drain, Post, Set, Wait
 
 ALL_ENGINES = sum(1 << engine for engine in Engine if engine is not Engine.SEQUENCER)
 SCRATCH_REGISTER, COMPARE_REGISTER = 1, 2
 """Used between commands only; the others hold operands."""
-OPERAND_REGISTERS = range(3, 32)
+LOOP_REGISTERS = range(3, 9)
+"""Running operands of repeated commands."""
+OPERAND_REGISTERS = range(9, 32)
+_ADD = INSTRUCTIONS["addi"]
+_RS1 = ImmediateForm.__dataclass_fields__["rs1"].metadata["field"]
 _RS2 = DmaForm.__dataclass_fields__["rs2"].metadata["field"]
 
 
@@ -39,14 +43,12 @@ class Text:
     sources: list[Location | None]
 
 
-@lru_cache(maxsize=1 << 16)
 def _set_word(engine: Engine, index: int, value: int) -> int:
-    return Set(engine=engine, index=index, imm=signed(value)).encode()
+    return with_immediate(encoded(Set, engine=engine, index=index), value)
 
 
-@lru_cache(maxsize=64)
 def _semaphore_word(form: type[Wait] | type[Post], at: Engine, number: int) -> int:
-    return form(engine=at, semaphore=number, n=1).encode()
+    return encoded(form, engine=at, semaphore=number, n=1)
 
 
 class _Registers:
@@ -102,6 +104,10 @@ class Emitter:
         self.sources.append(source)
         return len(self.words) - 1
 
+    def _words(self, words: Sequence[int], source: Location | None) -> None:
+        self.words.extend(words)
+        self.sources.extend([source] * len(words))
+
     def _commands(self, commands: list[Command]) -> None:
         waits_for = dependences(commands)
         order = schedule(commands, waits_for, self.queue_depth)
@@ -119,18 +125,54 @@ class Emitter:
             if held[index] != value:
                 held[index] = value
                 self._word(_set_word(engine, int(index), value), source)
-        register = 0 if command.b is None else self._operand(command.b, source)
-        self._word(command.words[0] | _RS2.insert(register, "rs2"), source)
-        for word in command.words[1:]:
-            self._word(word, source)
+        if command.repeat is None:
+            register = 0 if command.b is None else self._operand(command.b, source)
+            self._words(command.words, source)
+            self.words[-1] |= _RS2.insert(register, "rs2")
+        else:
+            self._repeat(command, command.repeat)
         for consumer in step.posts:
             self._word(_semaphore_word(Post, engine, semaphore(engine, consumer)), source)
+
+    def _repeat(self, command: Command, repeat: Repeat) -> None:
+        """Loops around a command's instructions; registers hold what changes."""
+        source, steps, words = command.location, [], list(command.words)
+        unused = iter(LOOP_REGISTERS)
+        for i, step in enumerate(repeat.a):
+            if any(step):
+                register = next(unused)
+                words[i] |= _RS1.insert(register, "rs1")
+                steps.append((register, step))
+                self._add(register, 0, 0, source)
+        if command.b is not None and any(repeat.b):
+            register = next(unused)
+            steps.append((register, repeat.b))
+            self._add(register, 0, command.b, source)
+        else:
+            register = 0 if command.b is None else self._operand(command.b, source)
+        words[-1] |= _RS2.insert(register, "rs2")
+        self._loops(words, repeat.counts, steps, source)
+
+    def _loops(self, words: Sequence[int], counts: Sequence[int],
+               steps: Sequence[tuple[int, tuple[int, ...]]], source: Location) -> None:
+        starts = [self._word(0, source) for _ in counts]
+        self._words(words, source)
+        for level in range(len(counts) - 1, -1, -1):
+            for register, step in steps:
+                # The loops inside have moved it already.
+                done = counts[level + 1] * step[level + 1] if level + 1 < len(counts) else 0
+                if step[level] != done:
+                    self._add(register, register, step[level] - done, source)
+            length = len(self.words) - starts[level] - 1
+            self.words[starts[level]] = encoded(LoopInstruction, length=length, imm=counts[level])
+
+    def _add(self, rd: int, rs1: int, imm: int, source: Location | None) -> None:
+        self._word(with_immediate(encoded(_ADD, rd=rd, rs1=rs1), imm), source)
 
     def _operand(self, value: int, source: Location) -> int:
         register, held = self.registers.find(value)
         if not held:
-            add = INSTRUCTIONS["addi"]
-            self.append(add(rd=register, rs1=0, imm=signed(value)), source)  # type: ignore[call-arg]
+            self._add(register, 0, value, source)
         return register
 
     def _forget(self) -> None:

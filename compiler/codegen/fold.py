@@ -17,13 +17,12 @@ from math import prod
 
 from compiler.codegen.commands import Stream
 from compiler.codegen.context import Context
-from compiler.codegen.elementwise import BUFFERS, TILES, Target, store_box
+from compiler.codegen.elementwise import BUFFERS, TILES, Target, close_box, open_box
 from compiler.codegen.fold_body import INITIAL, PARTIAL, FoldBodies, Rounds
 from compiler.codegen.footprint import PaddedAxis
 from compiler.codegen.nests import Box, tiles
 from compiler.codegen.operands import Loader, Operand, Resident
 from compiler.errors import Location
-from compiler.ir.types import row_major
 from hw.isa.dtypes import DType
 
 WORD = 4
@@ -170,16 +169,15 @@ class _Generator:
     def _tile_elements(self) -> int:
         """Elements of the nest in one tile."""
         operands = [o for n, o in enumerate(self.fold.operands) if n in self.loaders]
-        size = sum(o.unit for o in operands if o.place is not None) or 1
+        size = sum(o.unit for o in operands if o.place is not None and not o.place.on_chip) or 1
         if self.fold.stored is not None:
             size += self.fold.stored.element.size
-        room = self.context.config.scratchpad_bytes // BUFFERS // size
+        room = self.context.scratchpad.limit // BUFFERS // size
         return min(room, max(TARGET_ELEMENTS, prod(self.fold.shape) // TILES))
 
     def _tile(self, kept: Box, chunks: Sequence[Box]) -> None:
         context, fold, role = self.context, self.fold, self.role
-        size = fold.target.element.size
-        result = context.scratchpad.allocate(prod(kept[1]) * size, fold.location)
+        result = open_box(context, fold.target, *kept, fold.location)
         partial = None
         if len(chunks) > 1:
             groups = prod(kept[1]) if role.across else (
@@ -187,12 +185,11 @@ class _Generator:
             partial = context.scratchpad.allocate(groups * self.lanes * WORD, fold.location)
         for number, chunk in enumerate(chunks):
             self._chunk(kept, chunk, result, partial, number == 0, number == len(chunks) - 1)
-        store_box(context, fold.target, result, *kept, fold.location)
-        context.scratchpad.free(result)
+        close_box(context, fold.target, result, *kept, fold.location)
         if partial is not None:
             context.scratchpad.free(partial)
 
-    def _chunk(self, kept: Box, chunk: Box, result: int, partial: int | None, first: bool,
+    def _chunk(self, kept: Box, chunk: Box, result: Resident, partial: int | None, first: bool,
                last: bool) -> None:
         fold, role = self.fold, self.role
         start, extents = [0] * len(fold.shape), [1] * len(fold.shape)
@@ -202,13 +199,13 @@ class _Generator:
         padded = fold.padding(start) if fold.padding else {}
         boxes = {n: loader.box(start, extents, padded, fold.pad) for n, loader
                  in self.loaders.items() if n != INITIAL}
-        strides = dict(zip(role.kept, row_major(kept[1]), strict=True))
-        stored = self._stored_box(extents)
+        stored = None if fold.stored is None else open_box(
+            self.context, fold.stored, start, extents, fold.location)
         done = 0
         for piece in self._pieces(extents):
             rounds = self._rounds(extents, first, last)
             if partial is None or last:
-                output = self._result_stream(piece, result, strides)
+                output = self._result_stream(piece, result)
             else:
                 output = self._partial_stream(piece, partial, done)
             outputs = {0: output}
@@ -217,18 +214,7 @@ class _Generator:
             self._kernel(piece, rounds, extents, boxes, outputs, (partial, done))
             done += piece.groups
         if stored is not None and fold.stored is not None:
-            store_box(self.context, fold.stored, stored.address, start, extents, fold.location)
-            self.context.scratchpad.free(stored.address)
-
-    def _stored_box(self, extents: Sequence[int]) -> Resident | None:
-        """A dense box for the stored node, laid out in the order of the nest."""
-        target = self.fold.stored
-        if target is None:
-            return None
-        size = target.element.size
-        address = self.context.scratchpad.allocate(prod(extents) * size, self.fold.location)
-        strides = tuple(n * size for n in row_major(tuple(extents)))
-        return Resident(address, strides, target.element.memory)
+            close_box(self.context, fold.stored, stored, start, extents, fold.location)
 
     def _kernel(self, piece: _Piece, rounds: Rounds, extents: Sequence[int],
                 boxes: Mapping[int, Resident], outputs: Mapping[int, Stream],
@@ -325,14 +311,13 @@ class _Generator:
         levels = ((piece.position.bound, 0), (1, 0), (1, 0), (piece.strips.bound, 0))
         return Stream(box.address, self.lanes, 0, levels, box.dtype)
 
-    def _result_stream(self, piece: _Piece, address: int, strides: Mapping[int, int]) -> Stream:
-        """`strides` of the result's dimensions, in elements."""
-        element, role = self.fold.target.element, self.role
-        size = element.size
-        address += size * sum(i * strides[d] for d, i in piece.base.items())
-        levels = [(level.bound, size * level.step * strides.get(level.d, 0))
+    def _result_stream(self, piece: _Piece, box: Resident) -> Stream:
+        role = self.role
+        strides = dict(zip(role.kept, box.strides, strict=True))
+        address = box.address + sum(i * strides[d] for d, i in piece.base.items())
+        levels = [(level.bound, level.step * strides.get(level.d, 0))
                   for level in (piece.position, piece.strips)]
         nest = (levels[0], (1, 0), (1, 0), levels[1])
         if role.across:
-            return Stream(address, 1, 0, nest, element.memory)
-        return Stream(address, piece.valid, size, nest, element.memory, piece.lane_level)
+            return Stream(address, 1, 0, nest, box.dtype)
+        return Stream(address, piece.valid, strides[role.lane], nest, box.dtype, piece.lane_level)

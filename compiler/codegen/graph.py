@@ -2,17 +2,20 @@
 
 Templates write into it through the `Builder` vocabulary. Equal operations become one, operations
 on constants are computed at once, and a product that is only added becomes part of `fmac`, which
-rounds the same way.
+rounds the same way. Signs move into constants and sums, and rounding what is a bf16 number already
+is dropped. None of it changes a bit.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from compiler.codegen import special
+from compiler.ir.types import ElementType
 from compiler.ops.builder import Builder
 from hw.isa.kernel import lane_function
+from hw.isa.numerics import SIGN, fadd
 from hw.isa.vector import BINARY, SPECIAL, TERNARY, UNARY
 
 INPUT, CONSTANT, LANE, REGISTER = "input", "constant", "lane", "register"
@@ -21,6 +24,11 @@ LEAVES = frozenset((INPUT, CONSTANT, LANE, REGISTER))
 PURE = UNARY.keys() | SPECIAL.keys() | BINARY.keys() | TERNARY.keys()
 _NEUTRAL = {"iadd": 0, "isub": 0, "ior": 0, "ixor": 0, "shl": 0, "shr": 0, "sar": 0}
 """Second operands that leave the first one's bits as they are."""
+_ARITHMETIC = frozenset(("fadd", "fsub", "fmul", "fmac", "fmin", "fmax", "rbf", "rf16", *SPECIAL))
+"""What never results in a subnormal, nor in a NaN but the canonical one."""
+_KEEPS_SHORT = frozenset(("fmin", "fmax", "iand", "ior", "ixor"))
+"""Of operands whose low halves are zero, results of the same kind."""
+MINUS_ZERO = SIGN
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,7 @@ class Graph(Builder[int]):
         self.nodes: list[Node] = []
         self.tables: list[str] = []
         self._hardware_special = hardware_special
+        self._bf16_inputs: set[int] = set()
         self._known: dict[Node, int] = {}
 
     def append(self, node: Node) -> int:
@@ -56,8 +65,10 @@ class Graph(Builder[int]):
             self.nodes.append(node)
         return position
 
-    def input(self, number: int) -> int:
-        """The elements of an operand."""
+    def input(self, number: int, *, bf16: bool = False) -> int:
+        """The elements of an operand; `bf16` says that they are bf16 numbers."""
+        if bf16:
+            self._bf16_inputs.add(number)
         return self.append(Node(INPUT, value=number))
 
     def register(self, code: int) -> int:
@@ -95,7 +106,88 @@ class Graph(Builder[int]):
             return self.swizzled(mnemonic, operands[0], values[1].operands[1], values[1].swizzle)
         if mnemonic in _NEUTRAL and values[1] == Node(CONSTANT, value=_NEUTRAL[mnemonic]):
             return operands[0]
+        if mnemonic == "rbf" and self._is_canonical(operands[0]) and self.is_short(operands[0]):
+            return operands[0]
+        mnemonic, operands = self._with_signs_moved(mnemonic, operands)
         return self.append(Node(mnemonic, operands))
+
+    def _negated(self, value: int) -> int | None:
+        """What a value is the negative of, or the negative constant; None for anything else."""
+        node = self.nodes[value]
+        if node.kind == CONSTANT:
+            return self.bits(node.value ^ SIGN) if self._is_canonical(value) else None
+        if node.kind == "fsub" and not node.swizzle and \
+                self.nodes[node.operands[0]] == Node(CONSTANT, value=MINUS_ZERO):
+            return node.operands[1]
+        return None
+
+    def _is_constant(self, value: int) -> bool:
+        return self.nodes[value].kind == CONSTANT
+
+    def _with_signs_moved(self, mnemonic: str, operands: tuple[int, ...]
+                          ) -> tuple[str, tuple[int, ...]]:
+        """The same product, sum or difference without negated operands; differences with a
+        constant, or with a constant's product, as sums, which may become `fmac`."""
+        if mnemonic == "fmul":
+            signs = [self._negated(o) for o in operands]
+            constants = sum(map(self._is_constant, operands))
+            if None not in signs and constants < 2:
+                operands = tuple(s for s in signs if s is not None)
+        elif mnemonic == "fadd":
+            for a, b in (operands, operands[::-1]):
+                negated = self._negated(b)
+                if negated is not None and not self._is_constant(b):
+                    return "fsub", (a, negated)
+        elif mnemonic == "fsub":
+            negated = self._negated(operands[1])
+            if negated is None:
+                negated = self._negative_product(operands[1])
+            if negated is not None:
+                return "fadd", (operands[0], negated)
+        return mnemonic, operands
+
+    def _negative_product(self, value: int) -> int | None:
+        """The negative of a product with a constant."""
+        node = self.nodes[value]
+        if node.kind == "fmul" and not node.swizzle:
+            for a, b in (node.operands, node.operands[::-1]):
+                if self._is_constant(b) and self._is_canonical(b):
+                    return self.append(Node("fmul", (a, self.bits(self.nodes[b].value ^ SIGN))))
+        return None
+
+    def _is_canonical(self, value: int) -> bool:
+        """Whether a value is certainly no subnormal, and no NaN but the canonical one."""
+        node = self.nodes[value]
+        if node.kind == CONSTANT:
+            lanes = np.array([node.value], np.uint32)
+            return bool(fadd(lanes, np.array([MINUS_ZERO], np.uint32))[0] == node.value)
+        if node.kind == "sel":
+            return all(map(self._is_canonical, node.operands[1:]))
+        return node.kind in _ARITHMETIC
+
+    def is_short(self, value: int) -> bool:
+        """Whether the low half of a value is certainly zero, as that of bf16 numbers is."""
+        node = self.nodes[value]
+        if node.kind == CONSTANT:
+            return node.value & 0xFFFF == 0
+        if node.kind == INPUT:
+            return node.value in self._bf16_inputs
+        if node.kind == "fsub":
+            return self._negated(value) is not None and self.is_short(node.operands[1])
+        if node.kind == "fmul" and not node.swizzle:
+            return any(self._is_power_of_two(b) and self.is_short(a)
+                       for a, b in (node.operands, node.operands[::-1]))
+        if node.kind == "sel":
+            return all(map(self.is_short, node.operands[1:]))
+        if node.kind in _KEEPS_SHORT and not node.swizzle:
+            return all(map(self.is_short, node.operands))
+        return node.kind == "rbf"
+
+    def _is_power_of_two(self, value: int) -> bool:
+        """A factor that leaves a number's mantissa as it is."""
+        node = self.nodes[value]
+        return node.kind == CONSTANT and node.value & 0x7FFFFF == 0 and \
+            0 < (node.value >> 23) & 0xFF < 0xFF
 
     def _lookup(self, name: str, index: int, column: int) -> int:
         if name not in self.tables:
@@ -125,6 +217,64 @@ def fuse_products(graph: Graph, outputs: Sequence[int]) -> tuple[Graph, list[int
         operands = tuple(renamed[o] for o in node.operands)
         renamed[position] = result.append(Node(node.kind, operands, node.value, node.swizzle))
     return result, [renamed[o] for o in outputs]
+
+
+def leave_to_streams(graph: Graph, outputs: Sequence[int], elements: Sequence[ElementType],
+                     others: Sequence[int] = ()) -> list[int]:
+    """Outputs without the rounding or wrapping that the stream which stores them does anyway.
+
+    Args:
+        elements: the types they are stored as.
+        others: what else is needed of the graph.
+    """
+    uses = count_uses(graph, (*outputs, *others))
+    return [_unrounded(graph, output, element, uses)
+            for output, element in zip(outputs, elements, strict=True)]
+
+
+_ROUNDING = {ElementType.BF16: "rbf", ElementType.F16: "rf16"}
+
+
+def _unrounded(graph: Graph, value: int, element: ElementType, uses: Mapping[int, int]) -> int:
+    node = graph.nodes[value]
+    if uses.get(value, 1) > 1:
+        return value
+    if node.kind == _ROUNDING.get(element):
+        return node.operands[0]
+    if node.kind in ("fmin", "fmax") and element in _ROUNDING and not node.swizzle:
+        return _unrounded_extreme(graph, value, element, uses)
+    if element.bits in (8, 16) and not element.is_float:
+        return _unwrapped(graph, value, element)
+    return value
+
+
+def _unrounded_extreme(graph: Graph, value: int, element: ElementType, uses: Mapping[int, int]
+                       ) -> int:
+    """Rounding keeps order: the maximum of rounded numbers is the rounded maximum. Constants and
+    rounded values that others use are rounded numbers already."""
+    node, rounding = graph.nodes[value], _ROUNDING[element]
+    if not all(graph.nodes[o].kind in (rounding, "fmin", "fmax") or _is_rounded(graph, o, element)
+               for o in node.operands):
+        return value
+    return graph.emit(node.kind, *(_unrounded(graph, o, element, uses) for o in node.operands))
+
+
+def _is_rounded(graph: Graph, value: int, element: ElementType) -> bool:
+    if graph.nodes[value].kind == CONSTANT:
+        return graph.emit(_ROUNDING[element], value) == value
+    return element is ElementType.BF16 and graph.is_short(value)
+
+
+def _unwrapped(graph: Graph, value: int, element: ElementType) -> int:
+    """Streams store the low bits of integers."""
+    node, spare = graph.nodes[value], graph.bits(32 - element.bits)
+    if node.kind == "iand" and node.operands[1] == graph.bits((1 << element.bits) - 1):
+        return node.operands[0]
+    if node.kind == "sar" and node.operands[1] == spare:
+        inner = graph.nodes[node.operands[0]]
+        if inner.kind == "shl" and inner.operands[1] == spare:
+            return inner.operands[0]
+    return value
 
 
 def count_uses(graph: Graph, outputs: Iterable[int]) -> dict[int, int]:

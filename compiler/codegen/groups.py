@@ -4,6 +4,7 @@ from compiler.codegen import (
     elementwise,
     indexed,  # noqa: F401  registers its templates
     pooling,  # noqa: F401  registers its template
+    updates,  # noqa: F401  registers its template
 )
 from compiler.codegen.context import Context
 from compiler.codegen.contraction import generate_contraction
@@ -46,8 +47,9 @@ def generate_loop(context: Context, loop: Loop, group: HloOp) -> None:
     together = stored.pop() if len(stored) == 1 and loop.reductions else None
     if stored:
         operands = tuple(o for o in built.operands if o is not None)
+        others = [built.values[r.node] for r in loop.reductions]
         elementwise.generate(context, Nest(
-            loop.shape, operands, built.graph, tuple(built.values[r.node] for r in stored),
+            loop.shape, operands, built.graph, tuple(built.stored(stored, others)),
             tuple(Target.whole(context.place(r.value)) for r in stored), location))
     for reduction in loop.reductions:
         reduce_loop(context, loop, reduction, built, location, together)

@@ -1,4 +1,4 @@
-"""gather, dynamic_slice and dynamic_update_slice: rows at places that come from data.
+"""gather and dynamic_slice: rows at places that come from data; `updates` writes such rows.
 
 The vector unit computes where each row starts, as numbers of elements; the DMA then moves rows
 by that list. A row is the longest run of elements that lie together in both tensors.
@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from math import prod
 
 from compiler.codegen import elementwise
-from compiler.codegen.commands import Level, Transfer
+from compiler.codegen.commands import Level, Transfer, signed
 from compiler.codegen.context import Context, Place
-from compiler.codegen.copies import copy
 from compiler.codegen.elementwise import BUFFERS, Nest, Target
 from compiler.codegen.footprint import Step, transfers
 from compiler.codegen.graph import Graph
@@ -40,6 +39,12 @@ class Start:
     source: Operand | int
     stride: int
     highest: int
+
+    @property
+    def known(self) -> int | None:
+        """The position, when it is a number."""
+        number = self.source
+        return min(max(signed(number), 0), self.highest) if isinstance(number, int) else None
 
 
 @dataclass(frozen=True)
@@ -75,32 +80,12 @@ def dynamic_slice(context: Context, movement: Movement) -> None:
     assert isinstance(source, Load)
     shape = context.place(movement.value).tensor.shape
     rows = Rows(shape, source.view.strides, source.view.offset,
-                _scalar_starts(context, starts, source.view, shape))
-    _move(context, rows, context.place(source.value), context.place(movement.value), False,
+                scalar_starts(context, starts, source.view, shape))
+    move_rows(context, rows, context.place(source.value), context.place(movement.value), False,
           movement.op.source)
 
 
-@register_template("dynamic_update_slice")
-def dynamic_update_slice(context: Context, movement: Movement) -> None:
-    """A copy of the operand, then rows of the update from the start on."""
-    source, update, *starts = movement.operands
-    target, location = context.place(movement.value), movement.op.source
-    assert isinstance(source, Load)
-    assert isinstance(update, Load)
-    copy(context, operand_of(context, source), target, location)
-    view = View.whole(target.tensor)
-    rows = Rows(update.view.shape, view.strides, 0,
-                _scalar_starts(context, starts, view, update.view.shape))
-    if update.view.is_whole:
-        _move(context, rows, target, context.place(update.value), True, location)
-        return
-    dense = context.reserve(Tensor(update.view.shape, update.element))
-    copy(context, operand_of(context, update), dense, location)
-    _move(context, rows, target, dense, True, location)
-    context.release(dense)
-
-
-def _scalar_starts(context: Context, nodes: Sequence[Load | Literal | Index], view: View,
+def scalar_starts(context: Context, nodes: Sequence[Load | Literal | Index], view: View,
                    sizes: Sequence[int]) -> tuple[Start, ...]:
     rank = len(sizes)
     return tuple(
@@ -109,10 +94,10 @@ def _scalar_starts(context: Context, nodes: Sequence[Load | Literal | Index], vi
         for node, stride, extent, size in zip(nodes, view.strides, view.shape, sizes, strict=True))
 
 
-def _repeated(operand: Operand, strides: Sequence[int], shape: Sequence[int], first: int
-              ) -> Operand:
-    return Operand(operand.place,
-                   View(tuple(shape), tuple(strides), operand.view.offset + first))
+def _repeated(operand: Operand, strides: Sequence[int], shape: Sequence[int],
+              first: int) -> Operand:
+    view = View(tuple(shape), tuple(strides), operand.view.offset + first)
+    return Operand(operand.place, view)
 
 
 @register_template("gather")
@@ -123,13 +108,12 @@ def gather(context: Context, movement: Movement) -> None:
     assert isinstance(indices, Load)
     op = movement.op
     numbers, sizes = op.attrs["dimension_numbers"], op.attrs["slice_sizes"]
-    target = context.place(movement.value)
-    shape, view, listed = target.tensor.shape, source.view, indices.view
+    target, view, listed = context.place(movement.value), source.view, indices.view
+    shape = target.tensor.shape
     hidden = (*numbers["collapsed_slice_dims"], *numbers["operand_batching_dims"])
     window = [d for d in range(len(sizes)) if d not in hidden]
-    offsets = numbers["offset_dims"]
+    offsets, vector = numbers["offset_dims"], numbers["index_vector_dim"]
     batch = [d for d in range(len(shape)) if d not in offsets]
-    vector = numbers["index_vector_dim"]
     index_dims = [d for d in range(len(listed.shape)) if d != vector]
     walk, lists = [0] * len(shape), [0] * len(shape)
     for d, w in zip(offsets, window, strict=True):
@@ -144,11 +128,11 @@ def gather(context: Context, movement: Movement) -> None:
         Start(_repeated(operand_of(context, indices), lists, shape, k * step), view.strides[d],
               view.shape[d] - sizes[d])
         for k, d in enumerate(numbers["start_index_map"]))
-    _move(context, Rows(shape, tuple(walk), view.offset, starts), context.place(source.value),
+    move_rows(context, Rows(shape, tuple(walk), view.offset, starts), context.place(source.value),
           target, False, op.source)
 
 
-def _move(context: Context, rows: Rows, indexed: Place, dense: Place, storing: bool,
+def move_rows(context: Context, rows: Rows, indexed: Place, dense: Place, storing: bool,
           location: Location) -> None:
     """Appends the commands that move rows between an indexed tensor and a dense one."""
     inner = rows.row_dimensions
@@ -159,7 +143,7 @@ def _move(context: Context, rows: Rows, indexed: Place, dense: Place, storing: b
         return
     with_list = context.reserve(Tensor((count,), ElementType.I32))
     _compute(context, rows, outer, with_list, location)
-    budget = context.config.scratchpad_bytes // BUFFERS
+    budget = context.scratchpad.limit // BUFFERS
     chunk = max(budget // (n0 * size + INDEX_BYTES), 1)
     width = min(n0, max(budget // size, 1))
     for first in range(0, count, chunk):
@@ -203,7 +187,8 @@ def _chunk(context: Context, indexed: Place, dense: Place, listed: Place, rows: 
                                   [words], DType.S32, DType.S32):
             context.load(transfer, location)
         moved = Transfer(indexed.window, indexed.offset + column * dtype.size, data, width,
-                         (Level(number, dtype.size, pitch),), dtype, dtype, index=index)
+                         (Level(number, dtype.size, pitch),), dtype, dtype, index=index,
+                         within=(indexed.offset, indexed.offset + indexed.tensor.bytes))
         steps = [Step(width, dtype.size, dtype.size), Step(number, n0 * dtype.size, pitch)]
         plain = list(transfers(dense.window, dense.offset + (first * n0 + column) * dtype.size,
                                data, steps, dtype, dtype))

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from compiler.codegen.context import Context
-from compiler.codegen.graph import Graph
+from compiler.codegen.graph import Graph, leave_to_streams
 from compiler.codegen.operands import Operand
 from compiler.errors import CompileError
-from compiler.ir.loops import Accumulated, Apply, Index, Literal, Load, Node
+from compiler.ir.loops import Accumulated, Apply, Index, Literal, Load, Node, Result
+from compiler.ir.types import ElementType, tensor_of
 from compiler.ops.elementwise import bring_to_type, expand
 from compiler.ops.interpret import to_lanes
 from compiler.ops.registry import UnsupportedError
@@ -27,6 +28,12 @@ class LoopGraph:
     graph: Graph
     values: tuple[int, ...]
     operands: tuple[Operand | None, ...]
+
+    def stored(self, results: Sequence[Result], others: Sequence[int] = ()) -> list[int]:
+        """The graph's values that become results; others are needed of the graph too."""
+        values = [self.values[r.node] for r in results]
+        elements = [tensor_of(r.value).element for r in results]
+        return leave_to_streams(self.graph, values, elements, others)
 
 
 def literal_bits(literal: Literal) -> int:
@@ -66,9 +73,9 @@ def _operand(context: Context, node: Load | Index | Accumulated) -> Operand | No
 
 
 def _read(graph: Graph, node: Load | Index | Accumulated, number: int) -> int:
-    value = graph.input(number)
     if isinstance(node, Load):
-        return value
+        return graph.input(number, bf16=node.element is ElementType.BF16)
+    value = graph.input(number)
     if isinstance(node, Index) and node.element.is_float:
         value = graph.i2f(value)
     return bring_to_type(graph, value, node.element)

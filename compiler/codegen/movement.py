@@ -1,10 +1,10 @@
 """Operations that are neither elementwise nor contractions, by name."""
 
-from compiler.codegen.context import Context
+from compiler.codegen.context import Context, Place
 from compiler.codegen.copies import copy, fill
 from compiler.codegen.padding import pad, source
 from compiler.errors import CompileError
-from compiler.ir.loops import Movement
+from compiler.ir.loops import Load, Movement
 from compiler.ops.registry import UnsupportedError, register_template, template
 from compiler.ops.views import View
 
@@ -37,7 +37,10 @@ def concatenate(context: Context, movement: Movement) -> None:
     for node, tensor in zip(movement.operands, movement.op.call.operands, strict=True):
         view = View(tensor.shape, strides, first * strides[dimension])
         part = source(context, node)
-        if isinstance(part, int):
+        if isinstance(node, Load) and context.place(node.value) == Place(
+                target.window, target.offset + view.offset * tensor.element.size, tensor):
+            pass  # made where it belongs
+        elif isinstance(part, int):
             fill(context, target, part, location, view)
         else:
             copy(context, part, target, location, view)

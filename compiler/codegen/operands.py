@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from compiler.codegen.commands import Stream
+from compiler.codegen.commands import LOCAL, Stream
 from compiler.codegen.context import Context, Place
 from compiler.codegen.footprint import Footprint, PaddedAxis, footprint, scaled, transfers
 from compiler.errors import Location
@@ -60,7 +60,10 @@ def box_stream(address: int, strides: Sequence[int], extents: Sequence[int], dty
 
 
 class Loader:
-    """Brings boxes of one operand into the scratchpad; a box already there is not loaded again."""
+    """Brings boxes of one operand into the scratchpad; a box already there is not loaded again.
+
+    A tensor on chip is read where it lies.
+    """
 
     def __init__(self, context: Context, operand: Operand, location: Location) -> None:
         self.context, self.operand, self.location = context, operand, location
@@ -77,6 +80,10 @@ class Loader:
         offset = view.offset + sum(i * s for i, s in zip(start, view.strides, strict=True))
         if self.operand.place is None:
             return Resident(offset, view.strides, DType.ADDR)
+        if self.operand.place.window == LOCAL:
+            assert not padded, "a padded walk needs a copy with the padding"
+            return Resident(self.operand.place.offset + offset * unit,
+                            tuple(s * unit for s in view.strides), self.operand.dtype, pad)
         moving = tuple(e if s else 1 for e, s in zip(extents, view.strides, strict=True))
         key = (offset, moving, tuple((padded or {}).items()))
         if self._held is None or self._held[0] != key:

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from compiler.codegen.body import OUTPUT, Assembler, DoesNotFitError
+from compiler.codegen.clamps import Clamp, leave_clamps
 from compiler.codegen.commands import Body
 from compiler.codegen.graph import INPUT, LEAVES, Graph, Node, fuse_products
+from compiler.ir.types import ElementType
 from hw.isa.params import BODY_LENGTH, OUTPUT_STREAMS
 
 
@@ -21,44 +23,54 @@ class Kernel:
         inputs: what each input stream carries: the number of an operand, or -1 - t for the
             temporary t.
         outputs: where each output stream goes: the number of a result, or -1 - t.
+        clamps: what each output stream clamps to.
         tables: contents of the tables `gather` reads, empty for none.
     """
 
     body: Body
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    clamps: tuple[Clamp | None, ...]
     tables: bytes
 
 
-def partition(graph: Graph, outputs: Sequence[int]) -> list[Kernel]:
+def partition(graph: Graph, outputs: Sequence[int], elements: Sequence[ElementType] = ()
+              ) -> list[Kernel]:
     """Kernels that compute the outputs, in order.
 
     Args:
         outputs: nodes; output number i goes to result i.
+        elements: the types that results are stored as, for output streams to clamp; without
+            them nothing is left to streams.
     """
+    outputs, clamps = leave_clamps(graph, outputs, elements)
     graph, outputs = fuse_products(graph, outputs)
     try:
-        return [_kernel(graph, list(zip(outputs, range(len(outputs)), strict=True)))]
+        return [_kernel(graph, list(zip(outputs, range(len(outputs)), strict=True)), clamps)]
     except DoesNotFitError:
-        return _Partition(graph, outputs).kernels
+        return _Partition(graph, outputs, clamps).kernels
 
 
-def _kernel(graph: Graph, outputs: Sequence[tuple[int, int]]) -> Kernel:
-    """One kernel; `outputs` pairs nodes with result numbers."""
+def _kernel(graph: Graph, outputs: Sequence[tuple[int, int]], clamps: Sequence[Clamp | None]
+            ) -> Kernel:
+    """One kernel; `outputs` pairs nodes with result numbers, `clamps` are those of results."""
     if len(outputs) > OUTPUT_STREAMS:
         raise DoesNotFitError("output streams")
     assembler = Assembler(gathers=bool(graph.tables))
     assembler.section(graph, [(node, OUTPUT + i) for i, (node, _) in enumerate(outputs)],
                       double_streams=True)
     return Kernel(assembler.finish(), tuple(assembler.streams),
-                  tuple(number for _, number in outputs), graph.table_bytes())
+                  tuple(number for _, number in outputs),
+                  tuple(clamps[number] if number >= 0 else None for _, number in outputs),
+                  graph.table_bytes())
 
 
 class _Partition:
     """Cuts the instructions, in their order, into the longest runs that fit."""
 
-    def __init__(self, graph: Graph, outputs: Sequence[int]) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, outputs: Sequence[int], clamps: Sequence[Clamp | None]
+                 ) -> None:
+        self.graph, self.clamps = graph, clamps
         self.results: dict[int, list[int]] = {}
         for number, node in enumerate(self._as_instructions(outputs)):
             self.results.setdefault(node, []).append(number)
@@ -107,7 +119,7 @@ class _Partition:
         ports = [(names[p], number) for p in leaving for number in self.results.get(p, [])]
         ports += [(names[p], -1 - temporary) for p, temporary in new.items()]
         try:
-            self.kernels.append(_kernel(part, ports))
+            self.kernels.append(_kernel(part, ports, self.clamps))
         except DoesNotFitError:
             return False
         self.temporaries.update(new)

@@ -18,6 +18,10 @@ from hw.isa.host import Engine
 SET_UP = {Engine.LOAD: 7, Engine.STORE: 7, Engine.MATRIX: 0, Engine.VECTOR: 12}
 """Typical entries of a queue for a command's parameters and semaphores."""
 
+LEAD = {Engine.LOAD: 4096, Engine.STORE: 0, Engine.MATRIX: 0, Engine.VECTOR: 0}
+"""Cycles by which a command is dispatched before it is expected to start. The array's work is
+often late, and holds up the sequencer; loads must not wait for that."""
+
 
 def schedule(commands: Sequence[Command], waits_for: Sequence[Sequence[int]], queue_depth: int
              ) -> list[int]:
@@ -27,19 +31,23 @@ def schedule(commands: Sequence[Command], waits_for: Sequence[Sequence[int]], qu
         queue_depth: entries of each engine's queue.
     """
     free: dict[Engine, int] = dict.fromkeys(Engine, 0)
+    last: dict[Engine, int] = dict.fromkeys(Engine, 0)
     lookahead = {engine: _Lookahead(queue_depth) for engine in Engine}
-    starts: list[int] = []
+    times: list[int] = []
     latest: list[int] = []
     visible: list[int] = []
     for position, (command, others) in enumerate(zip(commands, waits_for, strict=True)):
-        ahead = lookahead[command.engine].add(position, len(command.words) + SET_UP[command.engine])
-        start = max([free[command.engine], *(visible[other] for other in others),
-                     *([latest[ahead - 1]] if ahead else [])])
-        starts.append(start)
-        latest.append(max(start, latest[-1] if latest else 0))
-        free[command.engine] = start + command.cycles
+        engine = command.engine
+        ahead = lookahead[engine].add(position, command.entries + SET_UP[engine])
+        start = max([free[engine], *(visible[other] for other in others)])
+        time = max([start - LEAD[engine], last[engine], *(times[other] for other in others),
+                    latest[ahead - 1] if ahead else 0])
+        last[engine] = time
+        times.append(time)
+        latest.append(max(time, latest[-1] if latest else 0))
+        free[engine] = start + command.cycles
         visible.append(start + command.cycles + command.latency)
-    return sorted(range(len(commands)), key=lambda position: (starts[position], position))
+    return sorted(range(len(commands)), key=lambda position: (times[position], position))
 
 
 class _Lookahead:

@@ -138,7 +138,7 @@ class Not(Elementwise):
 
 @register
 class Negate(Elementwise):
-    """-x; the sign bit of a float flips, an integer wraps."""
+    """-x; an integer wraps."""
 
     name = "negate"
     arity = 1
@@ -148,7 +148,8 @@ class Negate(Elementwise):
 
     def lower(self, b: Builder[V], call: Call, *operands: V) -> V:
         if call.result.element.is_float:
-            return b.ixor(operands[0], b.const(SIGN))
+            # -0 - x makes NaN canonical, so that nothing need be rounded afterwards.
+            return b.fsub(b.const(-0.0), operands[0])
         return b.isub(b.const(0), operands[0])
 
 

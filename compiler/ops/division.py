@@ -5,7 +5,7 @@ import numpy as np
 from compiler.ir.types import ElementType
 from compiler.ops.arithmetic import MAGNITUDE, SIGN
 from compiler.ops.builder import Builder, V
-from compiler.ops.elementwise import Elementwise
+from compiler.ops.elementwise import Elementwise, is_short
 from compiler.ops.exponential import FloatFunction, or_else
 from compiler.ops.registry import Call, NdArray, register
 
@@ -41,7 +41,8 @@ def _truncated(x: NdArray, y: NdArray) -> NdArray:
 
 @register
 class Divide(Elementwise):
-    """x / y; integers truncate, x / 0 is -1 (all bits one); floats within 2 ulp."""
+    """x / y; integers truncate, x / 0 is -1 (all bits one); floats within 2 ulp, but a bf16
+    divided by 2**126 or more, whose reciprocal is subnormal, is 0."""
 
     name = "divide"
 
@@ -53,9 +54,12 @@ class Divide(Elementwise):
 
     def lower(self, b: Builder[V], call: Call, *operands: V) -> V:
         x, y = operands
-        if call.result.element.is_float:
-            return quotient(b, x, y)
-        return _integer_division(b, x, y, call.result.element)[0]
+        element = call.result.element
+        if not element.is_float:
+            return _integer_division(b, x, y, element)[0]
+        if is_short(call) or element is ElementType.F16:
+            return b.fmul(x, b.rcp(y))
+        return quotient(b, x, y)
 
 
 @register

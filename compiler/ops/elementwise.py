@@ -72,6 +72,15 @@ def expand(operation: Elementwise, b: Builder[V], call: Call, *operands: V) -> V
     return value if operation.exact else bring_to_type(b, value, call.result.element)
 
 
+def is_short(call: Call) -> bool:
+    """Whether a result is rounded to bf16 and needs no more accuracy than that.
+
+    The attribute `accuracy` comes from fast math: `bf16` for results in f32 of that accuracy,
+    `unit` where an error of 2**-13 does not matter.
+    """
+    return call.result.element is ElementType.BF16 or "accuracy" in call.attrs
+
+
 def bring_to_type(b: Builder[V], value: V, element: ElementType) -> V:
     """Rounds or wraps a lane to an element type; no instruction for 32-bit types."""
     if element is ElementType.BF16:

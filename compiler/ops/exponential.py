@@ -12,7 +12,7 @@ import numpy as np
 from compiler.ops.approximation import fit, horner
 from compiler.ops.arithmetic import MAGNITUDE, SIGN
 from compiler.ops.builder import Builder, V
-from compiler.ops.elementwise import FLOATS, Elementwise
+from compiler.ops.elementwise import FLOATS, Elementwise, is_short
 from compiler.ops.registry import Call, NdArray, register
 
 INFINITY = 0x7F800000
@@ -23,10 +23,13 @@ LN2_HIGH = float(np.float32(math.floor(math.log(2) * 2**12) / 2**12))
 LN2_LOW = math.log(2) - LN2_HIGH
 HALVED_FROM = 53 << 16
 """Fractions from which `logm` halves the mantissa."""
+SHORT_SMALL = 2.0**-8
+"""Arguments below: two terms of a power series suffice for bf16."""
 
 
 def negated(b: Builder[V], x: V) -> V:
-    return b.ixor(x, b.const(SIGN))
+    """-x as -0 - x, which also makes NaN canonical; no later rounding is needed."""
+    return b.fsub(b.const(-0.0), x)
 
 
 def magnitude(b: Builder[V], x: V) -> V:
@@ -36,6 +39,10 @@ def magnitude(b: Builder[V], x: V) -> V:
 def or_else(b: Builder[V], value: V, fallback: V) -> V:
     """`value` unless it is NaN."""
     return b.sel(b.feq(value, value), value, fallback)
+
+
+def is_small(b: Builder[V], x: V, limit: float) -> V:
+    return b.flt(magnitude(b, x), b.const(limit))
 
 
 class FloatFunction(Elementwise):
@@ -84,20 +91,30 @@ class ExponentialMinusOne(FloatFunction):
 
     def lower(self, b: Builder[V], call: Call, *operands: V) -> V:
         (x,) = operands
-        near = b.fmac(b.fmul(x, x), horner(b, x, EXPM1_TAIL), x)
         far = b.fadd(b.exp(x), b.const(-1.0))
-        return b.sel(b.flt(magnitude(b, x), b.const(0.5)), near, far)
+        if is_short(call):
+            near = b.fmac(b.fmul(x, b.const(0.5)), x, x)
+            return b.sel(is_small(b, x, SHORT_SMALL), near, far)
+        near = b.fmac(b.fmul(x, x), horner(b, x, EXPM1_TAIL), x)
+        return b.sel(is_small(b, x, 0.5), near, far)
 
 
-def logarithm(b: Builder[V], x: V) -> V:
+def split(b: Builder[V], x: V) -> tuple[V, V]:
+    """(exponent as an integer, mantissa from 1/2 + 53/256 to 1 + 53/128) of a normal x > 0."""
+    above = b.isub(x, b.const(0x3F800000 + HALVED_FROM - SMALLEST_NORMAL))
+    exponent = b.sar(above, b.const(23))
+    return exponent, b.isub(x, b.shl(exponent, b.const(23)))
+
+
+def logarithm(b: Builder[V], x: V, short: bool) -> V:
     """ln x from the exponent and the unit's ln(M)/(M-1)."""
-    fraction = b.iand(x, b.const(0x007FFFFF))
-    halved = b.ule(b.const(HALVED_FROM), fraction)
-    exponent = b.i2f(b.iadd(b.isub(b.shr(x, b.const(23)), b.const(127)), halved))
-    mantissa = b.isub(b.ior(fraction, b.const(1.0)), b.shl(halved, b.const(23)))
-    distance = b.fadd(mantissa, b.const(-1.0))
-    low = b.fmac(distance, b.logm(x), b.fmul(exponent, b.const(LN2_LOW)))
-    value = b.fmac(exponent, b.const(LN2_HIGH), low)
+    whole, mantissa = split(b, x)
+    exponent, distance = b.i2f(whole), b.fadd(mantissa, b.const(-1.0))
+    if short:
+        value = b.fmac(exponent, b.const(math.log(2)), b.fmul(distance, b.logm(x)))
+    else:
+        low = b.fmac(distance, b.logm(x), b.fmul(exponent, b.const(LN2_LOW)))
+        value = b.fmac(exponent, b.const(LN2_HIGH), low)
     normal = b.ult(b.isub(x, b.const(SMALLEST_NORMAL)), b.const(INFINITY - SMALLEST_NORMAL))
     # rsqrt is infinite at zero and NaN below, which leaves the right answer of the special cases.
     special = b.fsub(x, magnitude(b, b.rsqrt(x)))
@@ -114,7 +131,7 @@ class Log(FloatFunction):
         return np.asarray(np.log(x))
 
     def lower(self, b: Builder[V], call: Call, *operands: V) -> V:
-        return logarithm(b, operands[0])
+        return logarithm(b, operands[0], is_short(call))
 
 
 @register
@@ -130,9 +147,12 @@ class LogPlusOne(FloatFunction):
         """ln of the rounded sum, plus what rounding lost divided by it."""
         (x,) = operands
         total = b.fadd(x, b.const(1.0))
+        if is_short(call):
+            near = b.fmac(b.fmul(x, b.const(-0.5)), x, x)
+            return b.sel(is_small(b, x, SHORT_SMALL), near, logarithm(b, total, True))
         lost = b.fsub(x, b.fadd(total, b.const(-1.0)))
         correction = b.fmul(lost, b.rcp(total))
-        value = logarithm(b, total)
+        value = logarithm(b, total, False)
         return or_else(b, b.fadd(value, correction), value)
 
 
@@ -162,6 +182,8 @@ class Sqrt(FloatFunction):
         """One Newton step from x*rsqrt(x); zero, infinity and NaN are their own roots."""
         (x,) = operands
         inverse = b.rsqrt(x)
+        if is_short(call):
+            return b.rcp(inverse)
         root = b.fmul(x, inverse)
         residual = b.fsub(x, b.fmul(root, root))
         refined = b.fmac(residual, b.fmul(inverse, b.const(0.5)), root)
@@ -182,7 +204,7 @@ class Cbrt(FloatFunction):
         """One Newton step r - (r - a/r**2)/3 from exp(ln(a)/3)."""
         (x,) = operands
         a = magnitude(b, x)
-        root = b.exp(b.fmul(logarithm(b, a), b.const(1 / 3)))
+        root = b.exp(b.fmul(logarithm(b, a, False), b.const(1 / 3)))
         inverse = b.rcp(root)
         distance = b.fsub(root, b.fmul(b.fmul(a, inverse), inverse))
         refined = b.fmac(distance, b.const(-1 / 3), root)
@@ -217,8 +239,13 @@ class Tanh(FloatFunction):
         return np.asarray(np.tanh(x))
 
     def lower(self, b: Builder[V], call: Call, *operands: V) -> V:
-        """A polynomial near 0, 1 - 2/(e**2|x| + 1) beyond."""
+        """A polynomial near 0, 1 - 2/(e**2|x| + 1) beyond. To bf16, x near 0, and the sign needs
+        no care."""
         (x,) = operands
+        if is_short(call):
+            inverse = b.rcp(b.fadd(b.exp(b.fadd(x, x)), b.const(1.0)))
+            far = b.fmac(inverse, b.const(-2.0), b.const(1.0))
+            return b.sel(is_small(b, x, SHORT_SMALL), x, far)
         square = b.fmul(x, x)
         near = b.fmac(b.fmul(x, square), horner(b, square, TANH_TAIL), x)
         a = magnitude(b, x)

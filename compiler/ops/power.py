@@ -10,7 +10,7 @@ from compiler.ops.arithmetic import MAGNITUDE
 from compiler.ops.builder import Builder, V
 from compiler.ops.division import TOP_BITS
 from compiler.ops.elementwise import Elementwise
-from compiler.ops.exponential import HALVED_FROM, INFINITY, NAN, magnitude
+from compiler.ops.exponential import INFINITY, NAN, magnitude, split
 from compiler.ops.registry import Call, NdArray, register
 
 
@@ -77,10 +77,8 @@ def _integer_power(b: Builder[V], x: V, y: V, element: ElementType) -> V:
 def _log2(b: Builder[V], x: V) -> tuple[V, V]:
     """log2 of a positive normal x as high + low, high in 12 bits: 2 log2(e) atanh(s) of
     s = (m - 1)/(m + 1), plus the exponent."""
-    fraction = b.iand(x, b.const(0x007FFFFF))
-    halved = b.ule(b.const(HALVED_FROM), fraction)
-    exponent = b.i2f(b.iadd(b.isub(b.shr(x, b.const(23)), b.const(127)), halved))
-    m = b.isub(b.ior(fraction, b.const(1.0)), b.shl(halved, b.const(23)))
+    whole, m = split(b, x)
+    exponent = b.i2f(whole)
     f = b.fadd(m, b.const(-1.0))
     divisor = b.fadd(f, b.const(2.0))
     inverse = b.rcp(divisor)

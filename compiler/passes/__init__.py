@@ -2,19 +2,32 @@
 
     expand        composed operations become what they are made of
     canonicalise  one form for what means the same; what does nothing is dropped
+    carries       what a loop hands on unchanged is taken out of it
+    broadcasts    what depends on a broadcast value alone is computed before it
     fold          constants are computed
+    unroll        loops that count become copies of their body
+    fold          again, for what depends on the counter; then inner loops bounded by it
+    static_slices dynamic slices at known places become static
+    pointwise     convolutions with a kernel of one position become products
     contractions  contractions read their operands as they lie in memory
     extremes      argmax and argmin become reductions of one tensor
     share         equal operations become one
+    batch_dots    products of slices with one matrix become one product
     canonicalise  again, for what folding has uncovered
     fast_math     only on request: rewrites that change rounding
     check         refuses what cannot become code
+    slices        chains of contractions are cut so that what is between them stays on chip
     fuse          operations become groups
 """
 
+from collections.abc import Callable
+
 from xdsl.dialects.builtin import ModuleOp
 
+from compiler.passes.batch_dots import batch_dots
+from compiler.passes.broadcasts import broadcasts
 from compiler.passes.canonicalise import canonicalise
+from compiler.passes.carries import carries
 from compiler.passes.check import check
 from compiler.passes.contractions import contractions
 from compiler.passes.expand import expand
@@ -22,20 +35,30 @@ from compiler.passes.extremes import extremes
 from compiler.passes.fast_math import fast_math
 from compiler.passes.fold import fold
 from compiler.passes.fuse import LEVELS, fuse
+from compiler.passes.pointwise import pointwise
 from compiler.passes.share import share
+from compiler.passes.slices import slices
+from compiler.passes.static_slices import static_slices
+from compiler.passes.unroll import BUDGET, unroll
 
 __all__ = ["LEVELS", "SIMPLIFYING", "optimise"]
 
-SIMPLIFYING = (expand, canonicalise, fold, contractions, extremes, share, canonicalise)
+SIMPLIFYING: tuple[Callable[[ModuleOp], None], ...] = (
+    expand, canonicalise, carries, broadcasts, fold, unroll, fold, unroll, fold, static_slices,
+    pointwise, contractions, extremes, share, batch_dots, canonicalise,
+)
 """They keep every bit of every result."""
 
 
-def optimise(module: ModuleOp, *, fusion: str = "full", relaxed: bool = False) -> list[str]:
+def optimise(module: ModuleOp, *, fusion: str = "full", relaxed: bool = False,
+             scratchpad_bytes: int = 1 << 30, unroll_budget: int = BUDGET) -> list[str]:
     """Runs all passes on a module, in place.
 
     Args:
         fusion: one of LEVELS.
         relaxed: allow rewrites that change rounding (`--fast-math`).
+        scratchpad_bytes: of the machine; what does not fit is cut.
+        unroll_budget: operations a loop may become.
 
     Returns:
         One line for each fusion that was refused, with the reason (`--explain`).
@@ -44,10 +67,15 @@ def optimise(module: ModuleOp, *, fusion: str = "full", relaxed: bool = False) -
         CompileError: an operation cannot become code.
     """
     for simplify in SIMPLIFYING:
-        simplify(module)
+        if simplify is unroll:
+            unroll(module, unroll_budget)
+        else:
+            simplify(module)
     if relaxed:
         fast_math(module)
     check(module)
+    if fusion == "full":
+        slices(module, scratchpad_bytes)
     refusals = fuse(module, fusion)
     module.verify()
     return refusals

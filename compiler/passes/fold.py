@@ -40,6 +40,8 @@ def _fold(op: HloOp) -> None:
                               Tensor((), op.tensor.element), scalars))
         return
     arrays = [_array(value.owner) for value in op.operands]
+    if elementwise and _is_small(op):
+        arrays = [_broadcast_array(value.owner) for value in op.operands]
     known = [array for array in arrays if array is not None]
     moves = op.kind in MOVING or (
         # A broadcast costs nothing, its result would.
@@ -52,6 +54,25 @@ def _fold(op: HloOp) -> None:
 
 def _array(op: object) -> NDArray[Any] | None:
     return op.attrs["value"] if isinstance(op, HloOp) and op.kind == "constant" else None
+
+
+def _is_small(op: HloOp) -> bool:
+    """Whether the result is no larger than the constants behind its operands may be."""
+    constants = []
+    for value in op.operands:
+        owner = value.owner
+        while isinstance(owner, HloOp) and owner.kind == "broadcast_in_dim":
+            owner = owner.operands[0].owner
+        constants.append(_array(owner))
+    return op.tensor.bytes <= max(SMALL_BYTES, sum(a.nbytes for a in constants if a is not None))
+
+
+def _broadcast_array(owner: object) -> NDArray[Any] | None:
+    """A constant, through broadcasts."""
+    if not isinstance(owner, HloOp) or owner.kind != "broadcast_in_dim":
+        return _array(owner)
+    inner = _broadcast_array(owner.operands[0].owner)
+    return None if inner is None else np.asarray(owner.definition.evaluate(owner.call, inner)[0])
 
 
 def _scalars(op: HloOp) -> list[NDArray[Any]] | None:

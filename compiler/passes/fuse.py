@@ -28,6 +28,7 @@ from compiler.passes.groups import (
     iteration_shape,
 )
 from compiler.passes.recompute import Recomputed, outputs
+from compiler.passes.sink import sink_conversions
 
 LEVELS = ("none", "elementwise", "full")
 
@@ -52,13 +53,18 @@ def _fuse_block(block: Block, level: str) -> list[str]:
     for op in block.ops:
         for region in op.regions if is_control(op) else ():
             refusals += _fuse_block(region.block, level)
+    widened = sink_conversions(block) if level == "full" else []
     stored = _Stored(block).operations
     groups = Groups([op for op in block.ops if isinstance(op, HloOp) and op is not block.last_op
                      and (op in stored or not (is_free(op) or op.kind == "constant"))])
+    for conversion, reader in widened:
+        groups.merge(conversion, reader, level)
     if level != "none":
         for op in groups.operations:
             if is_elementwise(op) or is_reduction(op):
-                for producer in groups.producers(op):
+                # What is computed last takes the work on several results: it could not go
+                # with the others before that.
+                for producer in sorted(groups.producers(op), key=groups.depth, reverse=True):
                     if is_fusible(producer) and \
                             iteration_shape(op) == tensor_of(producer.results[0]).shape:
                         groups.merge(producer, op, level)

@@ -1,6 +1,7 @@
 """Sets of operations that are about to become groups, and which of them may be one."""
 
 from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop, heappush
 
 from xdsl.ir import Operation, SSAValue
 
@@ -97,12 +98,35 @@ class Groups:
                 yield from self._behind(value.owner)
 
     def in_order(self) -> list[list[HloOp]]:
-        """Members of every group, producers before consumers."""
-        return sorted(self._members.values(),
-                      key=lambda ops: self._before_of(ops[0]).bit_count())
+        """Members of every group, producers before consumers, else in program order."""
+        before = {n: self._direct_sources(n) for n in self._members}
+        after: dict[int, list[int]] = {n: [] for n in self._members}
+        for n, sources in before.items():
+            for m in sources:
+                after[m].append(n)
+        ready = [(self._place(n), n) for n, sources in before.items() if not sources]
+        heapify(ready)
+        order = []
+        while ready:
+            _, n = heappop(ready)
+            order.append(self._members[n])
+            for m in after[n]:
+                before[m].discard(n)
+                if not before[m]:
+                    heappush(ready, (self._place(m), m))
+        return order
 
-    def _before_of(self, op: HloOp) -> int:
-        return self._before[self._group[self._number[op]]]
+    def _direct_sources(self, group: int) -> set[int]:
+        """Groups whose results a group reads."""
+        found = {self._group[self._number[producer]]
+                 for op in self._members[group] for producer, _ in self._sources[op]}
+        return found - {group}
+
+    def _place(self, group: int) -> int:
+        """Where in the program a group belongs: at its contraction, else where it is complete."""
+        members = self._members[group]
+        main = next((op for op in members if is_contraction(op)), members[-1])
+        return self._number[main]
 
     def together(self, op: HloOp, other: object) -> bool:
         """Whether two operations are in one group."""
@@ -114,6 +138,10 @@ class Groups:
         for producer, operand in self._sources[op]:
             if operand is not None:
                 yield producer
+
+    def depth(self, op: HloOp) -> int:
+        """How many groups must be finished before an operation's group starts."""
+        return self._before[self._group[self._number[op]]].bit_count()
 
     def merge(self, producer: HloOp, consumer: HloOp, level: str) -> None:
         """Makes one group of two, or notes why not."""

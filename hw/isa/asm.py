@@ -17,12 +17,13 @@ from hw.isa.encoding import INSTRUCTIONS, Field, Instruction, IsaError
 from hw.isa.host import Engine
 from hw.isa.params import (
     CONSTANTS,
+    INPUT_NAMES,
     INPUT_STREAMS,
+    OUTPUT_NAMES,
     OUTPUT_STREAMS,
     VECTOR_STRIP,
     DmaParam,
     MatrixParam,
-    StreamParam,
     constant,
     input_stream,
     output_stream,
@@ -32,10 +33,10 @@ from hw.isa.vector import DESTINATIONS, OPERANDS
 _VECTOR_PARAMETERS = {
     "strip": VECTOR_STRIP,
     **{f"k{i}": constant(i) for i in range(CONSTANTS)},
-    **{f"s{i}.{p.name.lower()}": input_stream(i, p)
-       for i in range(INPUT_STREAMS) for p in StreamParam},
-    **{f"d{i}.{p.name.lower()}": output_stream(i, p)
-       for i in range(OUTPUT_STREAMS) for p in StreamParam},
+    **{f"s{i}.{name}": input_stream(i, p)
+       for i in range(INPUT_STREAMS) for name, p in INPUT_NAMES.items()},
+    **{f"d{i}.{name}": output_stream(i, p)
+       for i in range(OUTPUT_STREAMS) for name, p in OUTPUT_NAMES.items()},
 }
 PARAMETERS: dict[int, dict[str, int]] = {
     Engine.LOAD: {p.name.lower(): int(p) for p in DmaParam},

@@ -37,6 +37,9 @@ SIZES = {
     DType.U16: 2, DType.S8: 1, DType.U8: 1, DType.ADDR: 4,
 }
 
+FLOATS = frozenset((DType.F32, DType.BF16, DType.F16))
+"""Types whose lanes are f32."""
+
 _STORAGE: dict[int, type[np.unsignedinteger]] = {1: np.uint8, 2: np.uint16, 4: np.uint32}
 _INTEGERS = {
     DType.S16: (np.int16, -(2**15), 2**15 - 1), DType.U16: (np.uint16, 0, 2**16 - 1),

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.isa.dtypes import DType, from_lane, to_lane
+from hw.isa.dtypes import FLOATS, DType, from_lane, to_lane
 from hw.isa.host import Cause, Engine
-from hw.isa.numerics import Bits
+from hw.isa.numerics import Bits, fmax, fmin
 from hw.isa.params import (
     INPUT_STREAMS,
     LEVELS,
@@ -102,7 +102,13 @@ class OutputStream(Stream):
         self.store(addresses, valid, lanes)
 
     def store(self, addresses: NDArray[np.int64], valid: NDArray[np.bool_], lanes: Bits) -> None:
-        raw = from_lane(lanes[valid], self.dtype, bool(self.p[StreamParam.SATURATE]))
+        saturate = bool(self.p[StreamParam.SATURATE])
+        kept = lanes[valid]
+        if saturate and self.dtype in FLOATS:
+            low, high = (np.array([self.p[bound]], np.uint32)
+                         for bound in (StreamParam.LOW, StreamParam.HIGH))
+            kept = fmin(fmax(kept, low), high)
+        raw = from_lane(kept, self.dtype, saturate)
         self.machine.local.write(addresses[valid], raw, self.dtype, Engine.VECTOR)
 
 

@@ -145,9 +145,10 @@ def bf16_to_f32(raw: NDArray[np.uint16]) -> Bits:
 
 
 def f32_to_bf16(a: Bits) -> NDArray[np.uint16]:
-    clean = _canonical(flush(a)).astype(np.uint64)
-    rounded = clean + 0x7FFF + ((clean >> np.uint64(16)) & np.uint64(1))
-    return np.where(is_nan(a), NAN >> 16, rounded >> np.uint64(16)).astype(np.uint16)
+    # The canonical NaN has zeros to round away, so nothing overflows.
+    clean = _canonical(flush(a))
+    rounded = clean + np.uint32(0x7FFF) + ((clean >> np.uint32(16)) & np.uint32(1))
+    return (rounded >> np.uint32(16)).astype(np.uint16)
 
 
 def f16_to_f32(raw: NDArray[np.uint16]) -> Bits:

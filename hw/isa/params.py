@@ -38,7 +38,18 @@ class StreamParam(enum.IntEnum):
     STRIDE1, STRIDE2, STRIDE3, STRIDE4 = 8, 9, 10, 11
     TYPE = 12
     FILL = 13
+    LOW = 13
+    """Input streams have a fill where output streams have the lower bound of their clamp."""
     SATURATE = 14
+    HIGH = 15
+
+
+_OUTPUT_ONLY = frozenset(("LOW", "SATURATE", "HIGH"))
+INPUT_NAMES = {name.lower(): parameter for name, parameter in StreamParam.__members__.items()
+               if name not in _OUTPUT_ONLY}
+OUTPUT_NAMES = {name.lower(): parameter for name, parameter in StreamParam.__members__.items()
+                if name != "FILL"}
+"""What means something to streams of each kind, by its name in assembly."""
 
 
 VECTOR_STRIP = 0

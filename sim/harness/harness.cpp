@@ -1,7 +1,7 @@
 // The whole machine with its DRAM, driven through a C interface by `sim/rtl.py`.
 //
-// Compiled with MACHINE_BUS_BYTES and VM_TRACE* defined. A cycle is: decide what the memory drives, settle
-// with the clock low, look at the handshakes, raise the clock.
+// Compiled with MACHINE_BUS_BYTES, MACHINE_RECORD and VM_TRACE* defined. A cycle is: decide what
+// the memory drives, settle with the clock low, look at the handshakes, raise the clock.
 
 #include <chrono>
 #include <cstdint>
@@ -20,6 +20,7 @@ using Trace = VerilatedVcdC;
 
 #include "dram.h"
 #include "ports.h"
+#include "recorder.h"
 
 struct Statistics {
     uint64_t cycles, bytes_read, bytes_written;
@@ -100,6 +101,10 @@ public:
 
     uint32_t protocol_error() const { return dram_.error; }
 
+#if MACHINE_RECORD
+    const Event* events(uint64_t* count) const { return recorder_.events(count); }
+#endif
+
 private:
     using Clock = std::chrono::steady_clock;
     static constexpr int HOST_TIMEOUT = 1000;
@@ -114,6 +119,9 @@ private:
 #if VM_TRACE
     Trace trace_;
 #endif
+#if MACHINE_RECORD
+    Recorder recorder_;
+#endif
 
     static double seconds_since(Clock::time_point begin) {
         return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -126,6 +134,9 @@ private:
         evaluate();
         const HostHandshakes seen = host_.handshakes();
         memory_port_.collect(dram_);
+#if MACHINE_RECORD
+        recorder_.sample(top_);
+#endif
         top_.clk = 1;
         evaluate();
         dram_.end_cycle();
@@ -163,4 +174,9 @@ uint32_t machine_read(Machine* machine, uint32_t address, uint32_t* value) {
 }
 void machine_statistics(const Machine* machine, Statistics* out) { machine->statistics(out); }
 uint32_t machine_protocol_error(const Machine* machine) { return machine->protocol_error(); }
+#if MACHINE_RECORD
+const Event* machine_events(const Machine* machine, uint64_t* count) {
+    return machine->events(count);
+}
+#endif
 }

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from compiler.codegen.allocate import Arena, Constants, Workspace
+from compiler.codegen.allocate import Arena, Constants
 from compiler.codegen.commands import LOCAL, Command, Interval
 from compiler.codegen.dependences import dependences
 from compiler.codegen.schedule import schedule
 from compiler.codegen.synchronise import Step, synchronise
+from compiler.codegen.workspace import Workspace
 from compiler.errors import CompileError, Location
 from hw.isa.host import Engine
 

@@ -79,6 +79,13 @@ func.func @main(%a: {mlir_type(lhs)}, %b: {mlir_type(rhs)}{extra}) -> {result} {
 SAME = ((1, 1), (1, 1))
 CASES = {
     "1x1": Case((1, 4, 4, 4), (1, 1, 4, 4)),
+    "1x1_strides": Case((2, 7, 9, 5), (1, 1, 5, 6), (2, 3)),
+    "1x1_strides_cut": Case((2, 8, 9, 5), (1, 1, 5, 6), (2, 3), ((0, -2), (0, 0))),
+    "1x1_padded": Case((2, 4, 5, 5), (1, 1, 5, 6), padding=SAME),
+    "1x1_nchw": Case((2, 5, 4, 6), (6, 5, 1, 1), layout="bf01 oi01 bf01"),
+    "1x1_nchw_to_nhwc": Case((2, 5, 4, 6), (6, 5, 1, 1), (1, 2), layout="bf01 oi01 b01f"),
+    "1x1_highest": Case((1, 4, 5, 5), (1, 1, 5, 6), precision="HIGHEST"),
+    "1x1_int8": Case((1, 4, 5, 5), (1, 1, 5, 6), types="int8 i32"),
     "same": Case((2, 6, 5, 3), (3, 3, 3, 7), padding=SAME),
     "many_channels": Case((1, 5, 6, 18), (3, 3, 18, 10), padding=SAME),
     "one_channel": Case((2, 8, 8, 1), (3, 3, 1, 6), padding=SAME),
@@ -117,6 +124,13 @@ CASES = {
     "bf16": Case((2, 6, 5, 3), (3, 3, 3, 7), padding=SAME, types="bfloat16 bf16"),
     "highest": Case((1, 6, 5, 3), (3, 3, 3, 7), padding=SAME, precision="HIGHEST"),
     "tiled": Case((1, 14, 12, 8), (3, 3, 8, 20), padding=SAME),
+    "packed": Case((1, 16, 14, 3), (5, 3, 3, 20), (2, 2), ((2, 2), (1, 1))),
+    "packed_1d": Case((2, 19, 3), (2, 3, 5), (2,), ((1, 2),), (1,), (1,), (False,),
+                      layout="b0f 0io b0f"),
+    "packed_3d": Case((1, 6, 7, 9, 3), (2, 3, 2, 3, 9), (1, 2, 1), ((1, 0), (1, 1), (0, 1)),
+                      (1, 1, 1), (1, 2, 1), (False,) * 3, layout="b012f 012io b012f"),
+    "packed_high": Case((1, 12, 14, 3), (5, 3, 3, 20), padding=SAME, precision="HIGH"),
+    "packed_int8": Case((1, 12, 14, 3), (5, 3, 3, 12), padding=SAME, types="int8 i32"),
     "fpga": Case((2, 10, 9, 12), (3, 3, 12, 20), (2, 1), SAME, config="fpga"),
 }
 

@@ -86,6 +86,59 @@ def test_unary_error(name: str, bound: float) -> None:
     assert error[worst] <= bound, (x[worst], got[worst])
 
 
+EVERY_BF16 = np.arange(1 << 16, dtype=np.uint16).view(ElementType.BF16.numpy)
+
+
+def bf16_error(got: Array, exact: Array) -> Array:
+    """Distance in bf16 units in the last place; 0 for the nearest bf16 and for underflow."""
+    with np.errstate(all="ignore"):
+        nearest, got = wide(exact.astype(ElementType.BF16.numpy)), wide(got)
+        same = (got == nearest) | (np.isnan(got) & np.isnan(exact))
+        same |= (np.abs(exact) < TINY * (1 + 2.0**-8)) & (np.abs(got) <= TINY)
+        exponent = np.floor(np.log2(np.maximum(np.abs(exact), TINY)))
+        distance = np.abs(got - exact) / 2.0 ** (exponent - 7)
+    return np.where(same, 0, np.where(np.isnan(distance), np.inf, distance))
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_every_bf16_argument(name: str) -> None:
+    """Correctly rounded but for near ties, of which no template is off by more than 0.02."""
+    operation: Any = definition(name)
+    got = interpret(operation, call_of([EVERY_BF16], ElementType.BF16), EVERY_BF16)
+    with np.errstate(all="ignore"):
+        error = bf16_error(got, operation.exact_value(flushed(EVERY_BF16.astype(np.float32))))
+    worst = int(np.argmax(error))
+    assert error[worst] <= 0.52, (EVERY_BF16[worst], got[worst])
+
+
+@pytest.mark.parametrize("name", ["erf", "erfc", "tanh", "log", "sqrt"])
+def test_short_templates_of_any_argument(name: str) -> None:
+    """Fast math uses them for f32 arguments whose results end up in bf16."""
+    x = samples()
+    operation: Any = definition(name)
+    call = call_of([x], ElementType.F32, accuracy="bf16")
+    got = interpret(operation, call, x)
+    with np.errstate(all="ignore"):
+        error = ulp_error(got, operation.exact_value(flushed(x))) / 2.0**16
+    worst = int(np.argmax(error))
+    assert error[worst] <= 0.04, (x[worst], got[worst])
+
+
+def test_bf16_quotients() -> None:
+    """Of all mantissas, at exponents where something happens; beyond 2**126 divisors are
+    infinite."""
+    exponents = np.array([1, 60, 127, 128, 200, 252, 253, 254, 255, 0], np.uint16) << 7
+    numbers = (exponents[:, None] | np.arange(128, dtype=np.uint16)).ravel()
+    x, y = (v.ravel().view(ElementType.BF16.numpy) for v in np.meshgrid(numbers[::3], numbers))
+    got = interpret(definition("divide"), call_of([x, y], ElementType.BF16), x, y)
+    with np.errstate(all="ignore"):
+        divisor = flushed(y.astype(np.float32))
+        divisor = np.where(np.abs(divisor) > 2.0**126, np.inf * divisor, divisor)
+        error = bf16_error(got, flushed(x.astype(np.float32)) / divisor)
+    worst = int(np.argmax(error))
+    assert error[worst] <= 0.501, (x[worst], y[worst], got[worst])
+
+
 @pytest.mark.parametrize("name, bound", [("divide", 1.6), ("power", 2.7), ("remainder", 0.5)])
 def test_binary_error(name: str, bound: float) -> None:
     rng = np.random.default_rng(1)
@@ -243,12 +296,21 @@ def test_narrow_floats_round_after_each_operation(element: ElementType, name: st
 
 @pytest.mark.parametrize("name, most", [("exponential", 1), ("add", 1), ("logistic", 4),
                                         ("tanh", 18), ("divide", 13), ("erf", 46),
-                                        ("power", 104)])
+                                        ("log", 16), ("power", 100)])
 def test_instruction_counts(name: str, most: int) -> None:
     """Longer templates are slower programs; a longer one must be meant."""
-    x = np.ones(4, np.float32)
-    operands = [x] * definition(name).arity
+    assert instructions(name, ElementType.F32) <= most
+
+
+@pytest.mark.parametrize("name, most", [("erf", 12), ("erfc", 16), ("tanh", 9), ("logistic", 5),
+                                        ("divide", 3), ("sqrt", 3), ("log", 16)])
+def test_bf16_templates_are_short(name: str, most: int) -> None:
+    """The last instruction rounds, which streams that store bf16 do for nothing."""
+    assert instructions(name, ElementType.BF16) <= most
+
+
+def instructions(name: str, element: ElementType) -> int:
+    operands = [np.ones(4, element.numpy)] * definition(name).arity
     builder = BitInterpreter()
-    expand(definition(name), builder, call_of(operands, ElementType.F32),
-           *[to_lanes(v) for v in operands])
-    assert builder.instructions <= most
+    expand(definition(name), builder, call_of(operands, element), *map(to_lanes, operands))
+    return builder.instructions

@@ -1,5 +1,6 @@
 """The command line: files, exit codes, messages of one line, no output left behind."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,11 @@ def test_bad_model(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     (["run", "{program}", "--inputs", "{shape}"], "shape (8, 4)"),
     (["run", "{program}", "--inputs", "{type}"], "type int32"),
     (["run", "{program}", "--inputs", "{extra}"], "arg2 is not an input"),
+    (["run", "{program}", "--trace", "{dir}/t.json"], "--sim golden knows no time"),
+    (["run", "{program}", "--sim", "model", "--trace", "{dir}/none/t.json"], "none"),
+    (["report", "{program}", "-o", "{dir}/none/r.html"], "none"),
+    (["report", "{program}", "-o", "{dir}/r.html", "--sim", "rtl"], "arg0"),
+    (["report", "{model}", "-o", "{dir}/r.html"], "not an Isthmus program"),
     (["objdump", "{model}"], "not an Isthmus program"),
 ])
 def test_bad_input(model: Path, program: Path, tmp_path: Path, arguments: list[str], message: str,
@@ -116,6 +122,41 @@ def test_bad_input(model: Path, program: Path, tmp_path: Path, arguments: list[s
     before = sorted(tmp_path.iterdir())
     _refused([argument.format(**names) for argument in arguments], message, capsys)
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("sim", ["model", "rtl"])
+def test_trace(program: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sim: str) -> None:
+    inputs, trace = _npz(tmp_path / "in.npz", arg0=X, arg1=W), tmp_path / "trace.json"
+    assert cli.main(["run", str(program), "--sim", sim, "--inputs", str(inputs),
+                     "--trace", str(trace)]) == 0
+    document = json.loads(trace.read_text())
+    assert f"{document['otherData']['cycles']:,} cycles" in capsys.readouterr().out
+    names = {event["name"] for event in document["traceEvents"] if event.get("cat") == "matmul"}
+    assert len(names) == 1
+    assert names.pop().endswith("model.mlir:4")
+    assert {event["name"] for event in document["traceEvents"] if event["ph"] == "C"} == {
+        "scratchpad bytes"}
+
+
+@pytest.mark.parametrize("sim", ["model", "rtl"])
+def test_report(program: Path, tmp_path: Path, sim: str) -> None:
+    inputs, report = _npz(tmp_path / "in.npz", arg0=X, arg1=W), tmp_path / "report.html"
+    given = ["--inputs", str(inputs)] if sim == "rtl" else []
+    assert cli.main(["report", str(program), "-o", str(report), "--sim", sim, *given]) == 0
+    text = report.read_text()
+    assert "<h1>model.isth</h1>" in text
+    assert {"rtl": "Measured on the RTL", "model": "Predicted by"}[sim] in text
+
+
+def test_spans_are_named_after_operations(program: Path, tmp_path: Path) -> None:
+    if "operations" not in load(program).notes:
+        pytest.skip("the compiler does not note operations yet")
+    trace = tmp_path / "trace.json"
+    assert cli.main(["run", str(program), "--sim", "model", "--trace", str(trace)]) == 0
+    names = {event["name"] for event in json.loads(trace.read_text())["traceEvents"]
+             if event.get("cat") == "matmul"}
+    assert len(names) == 1
+    assert names.pop().startswith("dot_general")
 
 
 def test_fault_on_the_device(program: Path, tmp_path: Path,

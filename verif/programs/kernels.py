@@ -187,6 +187,7 @@ class KernelMaker:
             StreamParam.LANE_LEVEL: level, StreamParam.TYPE: dtype,
             StreamParam.FILL: self.maker.choice(list(INTERESTING)),
             StreamParam.SATURATE: self.maker.integer(0, 1),
+            StreamParam.HIGH: self.maker.choice(list(INTERESTING)),
             **{StreamParam(StreamParam.BOUND1 + i): bounds[i] for i in range(LEVELS)},
             **{StreamParam(StreamParam.STRIDE1 + i): at.strides[i] for i in range(LEVELS)},
         }

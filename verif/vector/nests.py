@@ -35,9 +35,18 @@ def random_nest(config: AcceleratorConfig, region: range, *, is_output: bool) ->
         StreamParam.N0: random.randint(-1, most + 2), StreamParam.LANE_LEVEL: level,
         StreamParam.TYPE: dtype, StreamParam.FILL: random.getrandbits(32),
         StreamParam.SATURATE: random.choice([0, 1, 1 << 20]),
+        **(_bounds() if is_output else {}),
         **{StreamParam(StreamParam.BOUND1 + i): bounds[i] for i in range(LEVELS)},
         **{StreamParam(StreamParam.STRIDE1 + i): strides[i] for i in range(LEVELS)},
     }
+
+
+def _bounds() -> Parameters:
+    """Of a clamp, in either order, NaN among them."""
+    def bound() -> int:
+        return random.choice([0xBF800000, 0x80000000, 0, 1, 0x40C00000, 0xC2C80000, 0x42C80000,
+                              0xFF800000, 0x7F800000, 0x7FC00000, random.getrandbits(32)])
+    return {StreamParam.LOW: bound(), StreamParam.HIGH: bound()}
 
 
 def to_vector(parameters: Parameters) -> int:

@@ -1,4 +1,4 @@
-"""Output streams: results are converted, queued and written to memory."""
+"""Output streams: results are clamped, converted, queued and written to memory."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, enum, wiring
@@ -9,6 +9,7 @@ from hw.config import AcceleratorConfig
 from hw.core import interfaces
 from hw.core.interfaces import FAULT
 from hw.core.vector.access import beat_layout, log2_size
+from hw.core.vector.clamp import BOUNDS, clamp_bounds, clamped
 from hw.core.vector.convert import from_lane
 from hw.core.vector.indexer import Indexer
 from hw.core.vector.parameters import STREAM_PARAMETERS
@@ -56,12 +57,15 @@ class Writer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         dtype, saturate = Signal(data.ArrayLayout(4, 2)), Signal(OUTPUT_STREAMS)
+        bounds = Signal(data.ArrayLayout(BOUNDS, OUTPUT_STREAMS))
         with m.If(self.load):
             m.d.sync += [
-                Cat(dtype[i], saturate[i]).eq(Cat(p.type[:4], p.saturate.any()))
+                Cat(dtype[i], saturate[i], bounds[i]).eq(
+                    Cat(p.type[:4], p.saturate.any(), clamp_bounds(m, p)))
                 for i, p in enumerate(self._parameters())
             ]
-        head, kind, valid = self._queue(m, self._pack(m, dtype, saturate))
+        result = self._clamp(m, bounds)
+        head, kind, valid = self._queue(m, result, self._pack(m, result, dtype, saturate))
         beat, beat_valid, ready = Signal(beat_layout(self.config)), Signal(), Signal()
         exhausted = self._beats(m, beat, beat_valid, ready, head, kind)
         with m.If(valid & exhausted):
@@ -78,12 +82,24 @@ class Writer(wiring.Component):
     def _parameters(self) -> list[data.View]:
         return [self.parameters[i] for i in range(OUTPUT_STREAMS)]
 
-    def _pack(self, m: Module, dtype: data.View, saturate: Signal) -> Signal:
+    def _clamp(self, m: Module, bounds: data.View) -> data.View:
+        """The result that arrived in the cycle before, within the bounds of its stream."""
+        result = Signal(data.StructLayout({"push": 1, "kind": Kind, "data": self._group}))
+        chosen = data.View(BOUNDS, bounds[self.kind != Kind.STREAM0])
+        m.d.sync += [
+            result.push.eq(self.push), result.kind.eq(self.kind), result.data.eq(self.data),
+        ]
+        with m.If(chosen.active & (self.kind != Kind.INDICES)):
+            m.d.sync += result.data.as_value().eq(Cat(
+                clamped(m, lane, chosen) for lane in self.data))
+        return result
+
+    def _pack(self, m: Module, result: data.View, dtype: data.View, saturate: Signal) -> Signal:
         """The result's elements side by side, as they stand in memory."""
-        second = self.kind != Kind.STREAM0
-        chosen = Mux(self.kind == Kind.INDICES, 0, dtype[second])
+        second = result.kind != Kind.STREAM0
+        chosen = Mux(result.kind == Kind.INDICES, 0, dtype[second])
         elements = [
-            from_lane(m, lane, chosen, saturate.bit_select(second, 1)) for lane in self.data
+            from_lane(m, lane, chosen, saturate.bit_select(second, 1)) for lane in result.data
         ]
         packed = Signal(self._group)
         with m.Switch(log2_size(chosen)):
@@ -92,18 +108,20 @@ class Writer(wiring.Component):
                     m.d.comb += packed.as_value().eq(Cat(e[:8 << log2] for e in elements))
         return packed
 
-    def _queue(self, m: Module, packed: Signal) -> tuple[Signal, Signal, Signal]:
+    def _queue(self, m: Module, result: data.View, packed: Signal
+               ) -> tuple[Signal, Signal, Signal]:
         """The oldest result, what it is, and whether there is one."""
         layout = data.StructLayout({"data": self._group, "kind": Kind})
         m.submodules.results = results = Memory(shape=layout, depth=DEPTH, init=[])
         write, read = results.write_port(), results.read_port(domain="comb")
         level = Signal(range(DEPTH + 1))
         m.d.comb += [
-            write.en.eq(self.push), write.data.data.eq(packed), write.data.kind.eq(self.kind),
+            write.en.eq(result.push), write.data.data.eq(packed),
+            write.data.kind.eq(result.kind),
         ]
         m.d.sync += [
-            level.eq(level + self.push - self.completed),
-            write.addr.eq(write.addr + self.push), read.addr.eq(read.addr + self.completed),
+            level.eq(level + result.push - self.completed),
+            write.addr.eq(write.addr + result.push), read.addr.eq(read.addr + self.completed),
         ]
         return read.data.data.as_value(), read.data.kind, level.any()
 

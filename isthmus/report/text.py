@@ -39,8 +39,10 @@ def describe(program: Program, result: Result) -> str:
     lines = [
         f"{result.cycles:,} cycles, roofline {limits.limit:,.0f} ({limits.bound} bound), "
         f"ratio {limits.limit / max(result.cycles, 1):.1%}",
-        f"DRAM: {result.dram_bytes_read:,} bytes read, {result.dram_bytes_written:,} written",
     ]
+    if result.dram_bytes_read:
+        lines.append(f"DRAM: {result.dram_bytes_read:,} bytes read, "
+                     f"{result.dram_bytes_written:,} written")
     if result.seconds:
         lines.append(f"simulated in {result.seconds:.2f} s, "
                      f"{result.cycles / result.seconds:,.0f} cycles/s")

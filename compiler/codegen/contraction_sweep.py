@@ -1,0 +1,167 @@
+"""Sweeps: weight tiles in a regular order, and rows of activations through each of them.
+
+A sweep is one command, however many tiles it has: the sequencer repeats `loadw` and `matmul` and
+steps their addresses. So the text of a large contraction stays short, which matters where every
+weight is used once and instructions share the bus with them, and the compiler orders and
+synchronises few commands.
+"""
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+from compiler.codegen.commands import Command, Interval, Repeat, encoded, span, with_immediate
+from compiler.errors import Location
+from hw import timing
+from hw.config import AcceleratorConfig
+from hw.isa.host import ACCUMULATOR_BASE, Engine
+from hw.isa.matrix import LoadWeights, Multiply
+from hw.isa.params import LEVELS, MatrixParam
+
+LONGEST_CYCLES = 1200
+"""A sweep of more tiles than the queue holds keeps the sequencer from other engines meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A weight tile and the rows that stream through it.
+
+    Attributes:
+        weights, activations: local addresses of the first elements; row: of the accumulators.
+        k, n: size of the tile.
+        stride: bytes from one row (column if transposed) of weights to the next.
+        levels: (bound, activation stride in bytes, accumulator stride in rows), innermost first.
+        integer: s8 instead of bf16.
+    """
+
+    weights: int
+    activations: int
+    row: int
+    k: int
+    n: int
+    stride: int
+    transposed: bool
+    levels: tuple[tuple[int, int, int], ...]
+    integer: bool
+    accumulate: bool
+
+    @property
+    def rows(self) -> int:
+        return prod(bound for bound, _, _ in self.levels)
+
+    def at(self, line: "Line", index: int) -> "Tile":
+        """The tile so many steps on."""
+        if not index:
+            return self
+        return replace(self, weights=self.weights + index * line.weights,
+                       activations=self.activations + index * line.activations,
+                       row=self.row + index * line.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`count` tiles whose weights, activations and accumulator rows are so far apart."""
+
+    count: int
+    weights: int = 0
+    activations: int = 0
+    rows: int = 0
+
+
+def runs(keys: Sequence[Hashable], values: Sequence[tuple[int, int]]
+         ) -> list[tuple[int, int, tuple[int, int]]]:
+    """Cuts a sequence into runs of equal keys and evenly spaced values: (first, count, step)."""
+    found: list[tuple[int, int, tuple[int, int]]] = []
+    for i, (key, (x, y)) in enumerate(zip(keys, values, strict=True)):
+        if found and key == keys[i - 1]:
+            first, count, step = found[-1]
+            here = x - values[i - 1][0], y - values[i - 1][1]
+            if count == 1 or here == step:
+                found[-1] = first, count + 1, here
+                continue
+        found.append((i, 1, (0, 0)))
+    return found
+
+
+def sweep(config: AcceleratorConfig, tile: Tile, outer: Line, inner: Line, location: Location
+          ) -> Iterator[Command]:
+    """The commands of a rectangle of tiles from `tile` on."""
+    limit = _longest(config, tile.rows)
+    if inner.count > limit:
+        for i in range(outer.count):
+            for first, part in _even(inner, limit):
+                yield _command(config, tile.at(outer, i).at(inner, first), (part,), location)
+        return
+    for first, part in _even(outer, limit // inner.count):
+        lines = tuple(line for line in (part, inner) if line.count > 1)
+        yield _command(config, tile.at(outer, first), lines, location)
+
+
+def _longest(config: AcceleratorConfig, rows: int) -> int:
+    """Tiles of the longest sweep: a quarter of the queue to twice the queue (of two a tile)."""
+    few = LONGEST_CYCLES // timing.matmul_cycles(config, rows)
+    return min(max(few, config.queue_depth // 4, 1), config.queue_depth)
+
+
+def _even(line: Line, limit: int) -> Iterator[tuple[int, Line]]:
+    """Parts of a line, at most `limit` long and of similar length: (first, part)."""
+    parts = -(-line.count // limit)
+    for i in range(parts):
+        first, end = i * line.count // parts, (i + 1) * line.count // parts
+        yield first, replace(line, count=end - first)
+
+
+def _command(config: AcceleratorConfig, tile: Tile, lines: tuple[Line, ...], location: Location
+             ) -> Command:
+    integer, transposed = int(tile.integer), int(tile.transposed)
+    weights = encoded(LoadWeights, transposed=transposed, integer=integer)
+    product = encoded(Multiply, accumulate=int(tile.accumulate), swap=1)
+    words = with_immediate(weights, tile.weights), with_immediate(product, tile.activations)
+    repeat = Repeat(tuple(line.count for line in lines),
+                    (tuple(line.weights for line in lines),
+                     tuple(line.activations for line in lines)),
+                    tuple(line.rows for line in lines))
+    reads, written = _intervals(config, tile, lines)
+    if tile.accumulate:
+        reads = *reads, written
+    return Command(Engine.MATRIX, words, tile.row, _parameters(tile), reads, (written,),
+                   _cycles(config, tile.rows, lines), timing.array_latency(config), location,
+                   repeat=repeat if lines else None)
+
+
+def _parameters(tile: Tile) -> dict[int, int]:
+    parameters: dict[int, int] = {
+        MatrixParam.K: tile.k, MatrixParam.N: tile.n, MatrixParam.WSTRIDE: tile.stride}
+    for number in range(LEVELS):
+        bound, astride, cstride = tile.levels[number] if number < len(tile.levels) else (1, 0, 0)
+        parameters[MatrixParam.BOUND1 + number] = bound
+        if bound > 1:
+            parameters[MatrixParam.ASTRIDE1 + number] = astride
+            parameters[MatrixParam.CSTRIDE1 + number] = cstride
+    return parameters
+
+
+def _intervals(config: AcceleratorConfig, tile: Tile, lines: Sequence[Line]
+               ) -> tuple[tuple[Interval, ...], Interval]:
+    """What is read beside accumulators, and the accumulators."""
+    size, row = 1 if tile.integer else 2, config.accumulator_row_bytes
+    fetched, length = (tile.n, tile.k) if tile.transposed else (tile.k, tile.n)
+    weights = span(tile.weights, length * size, [
+        (fetched, tile.stride), *((line.count, line.weights) for line in lines)])
+    activations = span(tile.activations, tile.k * size, [
+        *((bound, stride) for bound, stride, _ in tile.levels),
+        *((line.count, line.activations) for line in lines)])
+    written = span(ACCUMULATOR_BASE + tile.row * row, row, [
+        *((bound, stride * row) for bound, _, stride in tile.levels),
+        *((line.count, line.rows * row) for line in lines)])
+    return (weights, activations), written
+
+
+def _cycles(config: AcceleratorConfig, rows: int, lines: Sequence[Line]) -> int:
+    """Tiles that add to the same accumulators follow each other at the array's latency."""
+    cycles = timing.matmul_cycles(config, rows)
+    for line in reversed(lines):
+        if not line.rows:
+            cycles = max(cycles, timing.array_latency(config))
+        cycles *= line.count
+    return cycles

@@ -1,0 +1,227 @@
+"""Which tensors stay on chip between the groups that make and use them.
+
+A resident tensor lies in the scratchpad from the group that makes it to the last one that reads
+it. Residents are placed from the top down, ahead of code generation; below the lowest one live,
+generators rotate their buffers. Every group keeps some room for those, or its loads could not run
+ahead. Of the tensors that compete for room those win that save the most DRAM traffic for the time
+they occupy it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from xdsl.ir import Block, Operation, SSAValue
+
+from compiler.codegen.contraction_axes import Axis, merge
+from compiler.codegen.contraction_prepare import Scheme, scheme
+from compiler.ir.loops import Contraction, Load, Loop, Movement, analyse
+from compiler.ir.ops import HloOp
+from compiler.ir.types import ElementType, tensor_of
+from compiler.ops.contraction import free_dimensions
+from compiler.ops.views import View
+from hw.config import AcceleratorConfig
+from hw.isa.params import LEVELS
+
+WORKING = {"dot_general": 4, "convolution": 2, "loop": 8}
+"""What share of the scratchpad a group keeps for its buffers, as divisor."""
+OTHER_WORKING = 4
+
+
+@dataclass(frozen=True)
+class Resident:
+    """A tensor that may stay on chip, from the position of its maker to that of its last reader.
+
+    Attributes:
+        bytes: rounded up to whole lines of the scratchpad.
+        readers: groups that read it.
+    """
+
+    value: SSAValue
+    first: int
+    last: int
+    bytes: int
+    readers: int
+
+    @property
+    def is_constant(self) -> bool:
+        return isinstance(self.value.owner, HloOp) and self.value.owner.kind == "constant"
+
+    @property
+    def gain(self) -> float:
+        """DRAM passes saved for each group it is held through."""
+        saved = self.readers - 1 if self.is_constant else 1 + self.readers
+        return saved / (1 + self.last - self.first)
+
+
+@dataclass
+class Residency:
+    """The residents of a block.
+
+    Attributes:
+        addresses: local address of each resident.
+        constants: the same of factors of contractions that are read again and again.
+        limits: for each operation of the block the bytes that its buffers may use.
+    """
+
+    addresses: dict[SSAValue, int] = field(default_factory=dict)
+    constants: dict[SSAValue, int] = field(default_factory=dict)
+    limits: dict[Operation, int] = field(default_factory=dict)
+
+
+def plan(block: Block, config: AcceleratorConfig, parts: dict[SSAValue, SSAValue],
+         reserved: Mapping[Operation, int]) -> Residency:
+    """Chooses and places the residents of a block.
+
+    Args:
+        parts: values that are made in their place in a larger one, with that one.
+        reserved: bytes that operations need for their buffers, beyond the usual.
+    """
+    operations = list(block.ops)
+    candidates = sorted(_Candidates(operations, config, parts).found,
+                        key=lambda r: (-r.gain, r.first))
+    room = [config.scratchpad_bytes - reserved.get(op, working_bytes(op, config))
+            for op in operations]
+    chosen: list[tuple[Resident, int]] = []
+    for resident in candidates:
+        depth = _depth(resident, chosen)
+        if depth + resident.bytes <= min(room[resident.first : resident.last + 1]):
+            chosen.append((resident, depth))
+    residency = Residency()
+    used = [0] * len(operations)
+    for resident, depth in chosen:
+        addresses = residency.constants if resident.is_constant else residency.addresses
+        addresses[resident.value] = config.scratchpad_bytes - depth - resident.bytes
+        for position in range(resident.first, resident.last + 1):
+            used[position] = max(used[position], depth + resident.bytes)
+    residency.limits = {op: config.scratchpad_bytes - n
+                        for op, n in zip(operations, used, strict=True)}
+    return residency
+
+
+def _depth(resident: Resident, chosen: Sequence[tuple[Resident, int]]) -> int:
+    """The least distance from the top at which it overlaps none that lives at the same time."""
+    taken = sorted((depth, depth + other.bytes) for other, depth in chosen
+                   if other.first <= resident.last and resident.first <= other.last)
+    depth = 0
+    for first, end in taken:
+        if first - depth >= resident.bytes:
+            break
+        depth = max(depth, end)
+    return depth
+
+
+def working_bytes(op: Operation, config: AcceleratorConfig) -> int:
+    """What a group usually keeps for its buffers."""
+    kind = op.attrs["kind"] if isinstance(op, HloOp) and op.kind == "fused" else ""
+    return config.scratchpad_bytes // WORKING.get(kind, OTHER_WORKING)
+
+
+class _Candidates:
+    """Values that all their makers and readers can handle on chip."""
+
+    def __init__(self, operations: Sequence[Operation], config: AcceleratorConfig,
+                 parts: dict[SSAValue, SSAValue]) -> None:
+        self.config = config
+        self.position = {op: n for n, op in enumerate(operations)}
+        self.made: dict[SSAValue, list[int]] = {}
+        self.read: dict[SSAValue, list[int]] = {}
+        self.refused: set[SSAValue] = set()
+        self.factors: dict[SSAValue, list[int]] = {}
+        for number, op in enumerate(operations):
+            self._note(number, op, parts)
+        self.found = [r for r in map(self._resident, self.made) if r is not None]
+        self.found += [self._constant(value, readers) for value, readers in self.factors.items()
+                       if len(readers) > 1]
+
+    def _note(self, number: int, op: Operation, parts: dict[SSAValue, SSAValue]) -> None:
+        readable: set[SSAValue] = set()
+        makes = False
+        if isinstance(op, HloOp) and op.kind == "fused":
+            analysed = analyse(op)
+            readable = set(op.operands) - set(_unreadable(analysed, self.config))
+            makes = not isinstance(analysed, Movement) or analysed.op.kind == "concatenate"
+            if isinstance(analysed, Contraction):
+                for value in _constant_factors(analysed, self.config):
+                    self.factors.setdefault(value, []).append(number)
+        for value in op.operands:
+            whole = parts.get(value, value)
+            self.read.setdefault(whole, []).append(number)
+            if value not in readable:
+                self.refused.add(whole)
+        for region in op.regions if not (isinstance(op, HloOp) and op.kind == "fused") else ():
+            for inner in region.walk():
+                self.refused.update(inner.operands)
+        for value in op.results:
+            whole = parts.get(value, value)
+            self.made.setdefault(whole, []).append(number)
+            if not makes:
+                self.refused.add(whole)
+
+    def _constant(self, value: SSAValue, readers: Sequence[int]) -> Resident:
+        line, tensor = self.config.line_bytes, tensor_of(value)
+        size = tensor.size * min(tensor.element.size, ElementType.BF16.size)
+        return Resident(value, readers[0], readers[-1], -(-size // line) * line, len(readers))
+
+    def _resident(self, value: SSAValue) -> Resident | None:
+        if value in self.refused or value not in self.read:
+            return None
+        line = self.config.line_bytes
+        size = -(-max(tensor_of(value).bytes, 1) // line) * line
+        readers = self.read[value]
+        return Resident(value, min(self.made[value]), max(readers), size, len(readers))
+
+
+def _unreadable(analysed: Loop | Contraction | Movement, config: AcceleratorConfig
+                ) -> Iterator[SSAValue]:
+    """Operands that a generator needs in DRAM."""
+    if isinstance(analysed, Movement):
+        if analysed.op.kind != "concatenate":
+            yield from (o.value for o in analysed.operands if isinstance(o, Load))
+        return
+    loop = analysed if isinstance(analysed, Loop) else analysed.epilogue
+    for result in loop.results:
+        node = loop.nodes[result.node]
+        if isinstance(node, Load) and not node.view.is_whole:
+            yield node.value  # a transposing copy goes through DRAM
+    if isinstance(analysed, Contraction):
+        yield from _unreadable_factors(analysed, config)
+
+
+def _constant_factors(contraction: Contraction, config: AcceleratorConfig) -> Iterator[SSAValue]:
+    """Constants that a dot_general multiplies by as they are."""
+    op = contraction.op
+    made = scheme(contraction.lhs.element, contraction.rhs.element,
+                  op.attrs.get("precision_config", ()), config.int8)
+    if op.kind == "dot_general" and made.parts == (1, 1) and not made.is_folded:
+        owner = contraction.rhs.value.owner
+        if isinstance(owner, HloOp) and owner.kind == "constant":
+            yield contraction.rhs.value
+
+
+def _unreadable_factors(contraction: Contraction, config: AcceleratorConfig
+                        ) -> Iterator[SSAValue]:
+    op = contraction.op
+    made = scheme(contraction.lhs.element, contraction.rhs.element,
+                  op.attrs.get("precision_config", ()), config.int8)
+    for load, index in ((contraction.lhs, 0), (contraction.rhs, 1)):
+        if op.kind != "dot_general" or made.parts != (1, 1) or load.element is not made.local \
+                or not _suits_array(contraction, index, made):
+            yield load.value
+
+
+def _suits_array(contraction: Contraction, index: int, made: Scheme) -> bool:
+    """Whether the array's address patterns reach a factor of a dot_general as it lies."""
+    dims, side = contraction.op.attrs["dot_dimension_numbers"], ("lhs", "rhs")[index]
+    contracted = dims[f"{side}_contracting_dimensions"]
+    view = (contraction.lhs, contraction.rhs)[index].view
+    free = free_dimensions(len(view.shape), [*dims[f"{side}_batching_dimensions"], *contracted])
+    rows, k = merge(_axes(view, free)), merge(_axes(view, contracted))
+    if made.is_folded or k[-1].strides[0] < 0:
+        return False
+    if index == 0:
+        return k[-1].strides[0] == 1 and len(rows) <= LEVELS
+    return len(rows) == 1 and (rows[0].strides[0] == 1 or k[-1].strides[0] == 1)
+
+
+def _axes(view: View, dims: Sequence[int]) -> list[Axis]:
+    return [Axis(view.shape[d], (view.strides[d],)) for d in dims] or [Axis(1, (1,))]

@@ -1,0 +1,217 @@
+"""Chains of contractions slice by slice, so that what is between them stays on chip.
+
+Attention is the example: scores of all heads do not fit the scratchpad, those of one head do. The
+batch dimension that two contractions and everything between them have in common is cut, and its
+rows where that is not enough; each slice goes through the whole chain. Work that only makes the
+chain's operands (projections to queries, keys and values) is cut with it. Slices follow each
+other so that the matrix unit has work of the next one while the vector unit is busy with this one.
+
+No element is computed in another way: a slice of a batch changes no sum and no order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise, product
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Block, Operation, SSAValue
+
+from compiler.ir.loops import is_contraction
+from compiler.ir.ops import HloOp, erase_unused, insert_before, main_function, make, replace
+from compiler.ir.types import tensor_of
+from compiler.ops.elementwise import Elementwise
+from compiler.ops.views import ViewOperation
+from compiler.passes.slicing import Cuts, Slicer, follow, operand_cuts, sources
+
+SHARE = 6
+"""A slice's largest value takes at most the scratchpad divided by this: a softmax holds two of
+them, the next slice another one, and weights need room as well."""
+MOST_SLICES = 64
+"""More would make the overhead of each slice count."""
+
+Dims = dict[SSAValue, int]
+"""The dimension of each value that is cut."""
+
+
+@dataclass
+class Chain:
+    """Operations from one contraction to the next, both included.
+
+    Attributes:
+        dims: for each way to cut the dimension of every value, the last result included.
+    """
+
+    members: list[HloOp]
+    dims: list[Dims] = field(default_factory=list)
+
+    @property
+    def last(self) -> HloOp:
+        return self.members[-1]
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest value between the contractions."""
+        return max(tensor_of(op.results[0]).bytes for op in self.members[:-1])
+
+    def extent(self, way: int) -> int:
+        value = self.members[0].results[0]
+        return tensor_of(value).shape[self.dims[way][value]]
+
+    def cuts(self, op: HloOp, ranges: Sequence[tuple[int, int]]) -> Cuts:
+        """What a slice cuts of a member's result."""
+        return tuple((dims[op.results[0]], start, size)
+                     for dims, (start, size) in zip(self.dims, ranges, strict=True))
+
+
+def slices(module: ModuleOp, scratchpad_bytes: int) -> None:
+    """Cuts every chain whose inner values are too large for the scratchpad."""
+    block = main_function(module).body.block
+    for op in list(block.ops):
+        if isinstance(op, HloOp) and op.kind == "dot_general" and op.parent is block:
+            chain = _chain(op)
+            if chain is not None and chain.largest > scratchpad_bytes // SHARE:
+                _cut(block, chain, scratchpad_bytes // SHARE)
+    erase_unused(block)
+
+
+def _chain(first: HloOp) -> Chain | None:
+    """What follows a contraction up to the next one; None if it cannot be cut, or if something
+    else needs a value in between."""
+    batch = len(first.attrs["dot_dimension_numbers"]["lhs_batching_dimensions"])
+    shape = first.tensor.shape
+    batches = [d for d in range(batch) if shape[d] > 1][:1]
+    rows = [d for d in range(batch, batch + 1) if d < len(shape) and shape[d] > 1]
+    members = _members(first)
+    if members is None:
+        return None
+    ways = (_dims(members, d) for d in (*batches, *rows))
+    chain = Chain(members, [dims for dims in ways if dims is not None])
+    return chain if chain.dims else None
+
+
+def _members(first: HloOp) -> list[HloOp] | None:
+    members = [first]
+    known = {first.results[0]}
+    op = first.next_op
+    while op is not None:
+        if isinstance(op, HloOp) and any(v in known for v in op.operands):
+            if len(op.results) != 1 or (op.regions and op.kind != "reduce"):
+                return None
+            members.append(op)
+            if is_contraction(op):
+                return members if op.kind == "dot_general" and _is_closed(members) else None
+            known.add(op.results[0])
+        op = op.next_op
+    return None
+
+
+def _is_closed(members: Sequence[HloOp]) -> bool:
+    inside = set(members)
+    return all(use.operation in inside for op in members[:-1] for use in op.results[0].uses)
+
+
+def _dims(members: Sequence[HloOp], d: int) -> Dims | None:
+    """The dimension of every member's result that is dimension `d` of the first one's."""
+    dims: Dims = {members[0].results[0]: d}
+    for op in members[1:]:
+        found = {follow(op, number, dims[value]) for number, value in enumerate(op.operands)
+                 if value in dims}
+        position = found.pop()
+        if found or position is None or sources(op, position) is None:
+            return None
+        dims[op.results[0]] = position
+    return dims
+
+
+def _cut(block: Block, chain: Chain, budget: int) -> None:
+    """Cuts the batch as finely as it takes, and the rows if that is not enough."""
+    pieces = -(-chain.largest // budget)
+    counts = []
+    for way in range(len(chain.dims)):
+        count = min(pieces, chain.extent(way), MOST_SLICES)
+        counts.append(count)
+        pieces = -(-pieces // count)
+    ranges = [_ranges(chain.extent(way), count) for way, count in enumerate(counts)]
+    _slice(block, chain, ranges)
+
+
+def _ranges(extent: int, count: int) -> list[tuple[int, int]]:
+    step = -(-extent // count)
+    return [(start, min(step, extent - start)) for start in range(0, extent, step)]
+
+
+def _slice(block: Block, chain: Chain, ranges: Sequence[Sequence[tuple[int, int]]]) -> None:
+    """Replaces a chain by slices of it."""
+    slicer = Slicer(_Exclusive(chain))
+    order: list[HloOp] = []
+    parts: list[SSAValue] = []
+    pending: list[HloOp] = []
+    for position in product(*ranges):
+        prepared, opening, middle, closing = _one(chain, slicer, position)
+        busy = any(op.kind == "dot_general" for op in prepared)
+        order += [*prepared, *pending, *opening] if busy else [*prepared, *opening, *pending]
+        order += middle
+        pending = closing
+        parts.append(closing[-1].results[0])
+    joins = _join(chain, ranges, parts)
+    insert_before(chain.last, [*order, *pending, *joins])
+    replace(chain.last, joins[-1].results if joins else [parts[0]])
+    erase_unused(block)
+
+
+def _join(chain: Chain, ranges: Sequence[Sequence[tuple[int, int]]], parts: list[SSAValue]
+          ) -> list[HloOp]:
+    """Concatenations of the parts, the innermost way first."""
+    joins: list[HloOp] = []
+    for way in range(len(ranges) - 1, -1, -1):
+        count = len(ranges[way])
+        if count > 1:
+            d = chain.dims[way][chain.last.results[0]]
+            runs = [parts[i : i + count] for i in range(0, len(parts), count)]
+            new = [make("concatenate", run, None, {"dimension": d}, location=chain.last.source)
+                   for run in runs]
+            joins += new
+            parts = [op.results[0] for op in new]
+    return joins
+
+
+def _one(chain: Chain, slicer: Slicer, position: Sequence[tuple[int, int]]
+         ) -> tuple[list[HloOp], list[HloOp], list[HloOp], list[HloOp]]:
+    """One slice: what makes its operands, its first contraction, what follows, its last one."""
+    first, *middle, last = chain.members
+    inside = {op.results[0] for op in chain.members}
+    stages = [len(slicer.made)]
+    # Operands that come from outside the chain are made before it starts.
+    for op in chain.members:
+        found = operand_cuts(op, chain.cuts(op, position))
+        assert found is not None
+        for value, cuts in zip(op.operands, found, strict=True):
+            if value not in inside:
+                slicer.slice(value, cuts)
+    for group in ([first], middle, [last]):
+        stages.append(len(slicer.made))
+        for op in group:
+            cuts = chain.cuts(op, position)
+            part = slicer.apply(op, cuts)
+            assert part is not None
+            slicer.know(op.results[0], cuts, part)
+    stages.append(len(slicer.made))
+    made = [slicer.made[a:b] for a, b in pairwise(stages)]
+    return made[0], made[1], made[2], made[3]
+
+
+class _Exclusive:
+    """Tells whether only a chain needs an operation's result, through views and elementwise
+    operations of which the same is true."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._known: dict[Operation, bool] = dict.fromkeys(chain.members, True)
+
+    def __call__(self, op: HloOp) -> bool:
+        return all(self._reads_for_chain(use.operation) for use in op.results[0].uses)
+
+    def _reads_for_chain(self, reader: Operation) -> bool:
+        if reader not in self._known:
+            self._known[reader] = isinstance(reader, HloOp) and isinstance(
+                reader.definition, Elementwise | ViewOperation) and self(reader)
+        return self._known[reader]
