@@ -139,7 +139,7 @@ FPGA = AcceleratorConfig(
     name="fpga", array_rows=8, array_cols=8, lanes=8, strip_groups=8,
     scratchpad_bytes=128 * KIB, scratchpad_banks=8,
     accumulator_bytes=32 * KIB, accumulator_banks=4,
-    bus_bytes=8, sfu_lanes=2, queue_depth=32, icache_bytes=8 * KIB,
+    bus_bytes=8, sfu_lanes=4, queue_depth=32, icache_bytes=8 * KIB,
 )
 DEFAULT = AcceleratorConfig(
     name="default", array_rows=16, array_cols=16, lanes=16, strip_groups=16,

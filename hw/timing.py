@@ -253,7 +253,8 @@ def kernel_run(config: AcceleratorConfig, params: Sequence[int],
     issue = timer.run(groups, strip)
     moving = [count * _group_accesses(config, params, stream)
               for stream, count in timer.moved.items()]
-    return STREAM_LATENCY + OUTPUT_LATENCY + max([issue, *(cycles + LANE_LATENCY for cycles in moving)])
+    working = max([issue, *(cycles + LANE_LATENCY for cycles in moving)])
+    return STREAM_LATENCY + OUTPUT_LATENCY + working
 
 
 def _group_accesses(config: AcceleratorConfig, params: Sequence[int], stream: int) -> int:

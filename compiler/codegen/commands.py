@@ -31,8 +31,9 @@ from hw.isa.vector import Run
 LOCAL = 8
 """The space of local addresses; spaces 0 to 7 are DRAM windows."""
 
-Interval = tuple[int, int, int]
-"""Bytes first <= address < end of a space: (space, first, end)."""
+Interval = tuple[int, ...]
+"""Bytes first <= address < end of a space: (space, first, end). With (..., pitch, width) behind
+it, of every `pitch` bytes from the first on only the first `width`."""
 
 NO_LIMIT = 0xFFFFFFFF
 """An upper end of a valid range that excludes nothing."""
@@ -169,15 +170,25 @@ class Transfer:
 
 
 def span(base: int, size: int, strides: Sequence[tuple[int, int]]) -> Interval:
-    """Local bytes of blocks of `size` at base + sum(i*stride), for (bound, stride) pairs."""
-    first, end = base, base + size
-    for bound, stride in strides:
+    """Local bytes of blocks of `size` at base + sum(i*stride), for (bound, stride) pairs.
+
+    Blocks that repeat at a pitch wider than what lies between are a striped interval.
+    """
+    first, end, width, pitch = base, base + size, size, 0
+    for bound, stride in sorted(strides, key=lambda pair: abs(pair[1])):
         reach = (bound - 1) * stride
         if reach > 0:
             end += reach
         else:
             first += reach
-    return LOCAL, first, end
+        if bound > 1 and stride and not pitch:
+            if stride > width:
+                pitch = stride
+            else:
+                width += abs(reach)
+        elif pitch and stride % pitch and bound > 1:
+            width, pitch = end - first, 0
+    return (LOCAL, first, end, pitch, width) if pitch else (LOCAL, first, end)
 
 
 def load(config: AcceleratorConfig, transfer: Transfer, location: Location,

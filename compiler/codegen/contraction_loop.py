@@ -29,6 +29,8 @@ from hw import timing
 
 FINAL_PIECES = 4
 """Row pieces of the very last tile: its store is short."""
+INITIAL_PIECES = 4
+"""Row pieces of the first tiles when the activations are still being made."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,7 @@ class ContractionLoop:
         for number, block in enumerate(blocks):
             if self.activations.ahead:
                 self._bring_ahead(blocks[number:])
-            self._block(block, final=number == len(blocks) - 1)
+            self._block(block, number == 0, number == len(blocks) - 1)
         if self.region is not None:
             self.context.scratchpad.free(self.region)
         self.sink.end()
@@ -254,7 +256,7 @@ class ContractionLoop:
         for at in (visits[0], *islice(others, 1)):
             self.residents[0].acquire(at)
 
-    def _block(self, block: Block, final: bool) -> None:
+    def _block(self, block: Block, initial: bool, final: bool) -> None:
         columns = self.weights.column_tiles(block)
         pieces = self.activations.pieces(Visit(block, self.slabs[0]), 1)
         rows = sum(piece.rows for piece in pieces)
@@ -264,7 +266,10 @@ class ContractionLoop:
                 self.sink.open(block)
             at = Visit(block, slab)
             addresses = [residents.acquire(at) for residents in self.residents]
+            # What is on chip may still be in the making, row by row.
+            fresh = initial and slab is self.slabs[0] and self.activations.in_place(at) is not None
             _SlabWork(self, at, base, rows, *addresses).emit(
+                INITIAL_PIECES if fresh else 1,
                 FINAL_PIECES if final and slab is self.slabs[-1] else 1)
             for residents, address in zip(self.residents, addresses, strict=True):
                 residents.release(at, address)
@@ -281,7 +286,7 @@ class _SlabWork:
         self.activations, self.weights = activations, weights
         self.columns = loop.weights.column_tiles(at.block)
 
-    def emit(self, final_pieces: int) -> None:
+    def emit(self, first_pieces: int, final_pieces: int) -> None:
         """Few rows: consecutive matmuls go to different columns, so that none waits for sums
         still in flight. Many rows: column after column, so that stores begin early."""
         config = self.loop.context.config
@@ -290,18 +295,19 @@ class _SlabWork:
             self._interleaved(pieces)
             self._finish(range(len(self.columns)), pieces)
             return
+        # Shorter pieces would wait for their own sums.
+        first_pieces = min(first_pieces, max(self.rows // timing.array_latency(config), 1))
         tiles = self._tile_runs()
         if not self.at.slab.closes:
-            for first, line in tiles:
-                for column, columns in self._column_runs():
-                    self._sweep(first, column, pieces[0], columns, line)
+            for piece in self.loop.activations.pieces(self.at, first_pieces):
+                for first, line in tiles:
+                    for column, columns in self._column_runs():
+                        self._sweep(first, column, piece, columns, line)
             return
         for column in range(len(self.columns)):
             last = column == len(self.columns) - 1
-            parts = pieces
-            if last and final_pieces > 1:
-                parts = self.loop.activations.pieces(self.at, final_pieces)
-            for piece in parts:
+            count = max(first_pieces if column == 0 else 1, final_pieces if last else 1)
+            for piece in self.loop.activations.pieces(self.at, count) if count > 1 else pieces:
                 for first, line in tiles:
                     self._sweep(first, column, piece, Line(1), line)
                 self._finish([column], [piece])

@@ -4,7 +4,7 @@ All plans that fit are ranked by what the busiest engine has to do; of the best 
 of loads and matmuls is followed slab by slab.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice, product
@@ -15,6 +15,8 @@ from hw.config import AcceleratorConfig
 
 STREAMED_PIECES = 3
 """Pieces of a streamed operand that must fit at once: in use, loaded, on the way."""
+NEAR = 64
+"""Plans that are a sixty-fourth slower count as equally fast."""
 FINALISTS = 16
 """Plans whose pipeline is simulated."""
 RAMPS = (1, 4, 16, 64)
@@ -86,9 +88,20 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
     """
     plans = [p for p in _candidates(config, shape) if _bytes(shape, p) <= scratchpad_bytes]
     plans.sort(key=lambda p: _bound(config, shape, _ramped(p, config.array_rows)))
+    if shape.on_chip[0]:
+        return _deepest(config, shape, plans)
     finalists = [_ramped(p, start * config.array_rows) for p in plans[:FINALISTS] for start in RAMPS
                  if start == 1 or start * config.array_rows <= p.depth]
     return min(finalists, key=lambda p: cycles(config, shape, p), default=None)
+
+
+def _deepest(config: AcceleratorConfig, shape: Shape, plans: Sequence[Plan]) -> Plan | None:
+    """The plan of activations on chip: weights come ahead of them, and with all of k in one slab
+    the first rows need not wait for the others to be made."""
+    times = {p: cycles(config, shape, p) for p in plans[: 4 * FINALISTS]}
+    best = min(times.values(), default=0)
+    near = [p for p, time in times.items() if time <= best + best // NEAR]
+    return max(near, key=lambda p: (p.depth, -times[p]), default=None)
 
 
 def _candidates(config: AcceleratorConfig, shape: Shape) -> Iterator[Plan]:

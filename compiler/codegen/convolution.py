@@ -11,7 +11,7 @@ rearranged in DRAM before and after.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 from compiler.codegen.context import Context, Place
@@ -19,7 +19,7 @@ from compiler.codegen.contraction_axes import Axis, Box, boxes
 from compiler.codegen.contraction_loop import Block, ContractionLoop
 from compiler.codegen.contraction_operands import DotWeights, Operand, Tiling, cut
 from compiler.codegen.contraction_output import Epilogue, Grid
-from compiler.codegen.contraction_prepare import Prepared, Scheme, arranged, prepare, scheme
+from compiler.codegen.contraction_prepare import Prepared, arranged, prepare, scheme
 from compiler.codegen.contraction_sink import (
     epilogue_bytes,
     epilogue_of,
@@ -27,86 +27,25 @@ from compiler.codegen.contraction_sink import (
     make_sink,
 )
 from compiler.codegen.contraction_slabs import k_tiles, make_slabs
-from compiler.codegen.convolution_depthwise import Depthwise, body_of, ranges
+from compiler.codegen.convolution_depthwise import body_of, ranges
 from compiler.codegen.convolution_depthwise import emit as emit_depthwise
-from compiler.codegen.convolution_operands import Input, Rows, WindowActivations, row_box
+from compiler.codegen.convolution_depthwise_tile import Depthwise
+from compiler.codegen.convolution_operands import Input, WindowActivations
 from compiler.codegen.convolution_packing import PackedWindows, copied_groups, line_length
 from compiler.codegen.convolution_plan import Shape, choose
+from compiler.codegen.convolution_rows import Rows, row_box
+from compiler.codegen.convolution_shape import Convolution, Layout
 from compiler.codegen.copies import copy
 from compiler.codegen.elementwise import WORD
 from compiler.codegen.operands import Operand as Walk
 from compiler.codegen.partition import partition
 from compiler.errors import CompileError, Location
 from compiler.ir.loops import Contraction, Load
-from compiler.ir.types import ElementType, Tensor, row_major
+from compiler.ir.types import ElementType, Tensor
 from compiler.ops.contraction import spatial_windows
 from compiler.ops.views import View
 from compiler.ops.windows import SpatialWindow
 from hw.isa.program import WORKSPACE_WINDOW
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Dimensions of a tensor: batch (or kernel output features), spatial, features."""
-
-    batch: int
-    spatial: tuple[int, ...]
-    features: int
-
-    @property
-    def order(self) -> tuple[int, ...]:
-        """Features innermost."""
-        return self.batch, *self.spatial, self.features
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """A convolution with operands the matrix unit understands."""
-
-    source: Input
-    kernel: Prepared
-    kernel_layout: Layout
-    result_layout: Layout
-    result: tuple[int, ...]
-    groups: int
-    scheme: Scheme
-
-    @property
-    def rows(self) -> tuple[int, ...]:
-        """Results along batch and spatial dimensions."""
-        return tuple(self.result[d] for d in self.result_layout.order[:-1])
-
-    @property
-    def features(self) -> int:
-        return self.result[self.result_layout.features]
-
-    @property
-    def is_depthwise(self) -> bool:
-        """Whether the vector unit does it: one feature a group, in two dimensions at most."""
-        return (self.source.channels == 1 and self.groups > 1 and len(self.source.windows) <= 2
-                and self.scheme.parts == (1, 1) and not self.scheme.is_folded)
-
-    def k_axes(self, packed: bool = False) -> tuple[Axis, ...]:
-        """k with strides in the input tile, or in the packed window, and in the kernel.
-
-        Outer kernel dimensions get strides in the tile that join with nothing: how far apart
-        their positions are depends on the tile.
-        """
-        if packed:
-            return self._packed_axes()
-        view, source = self.kernel.view, self.source
-        axes = [Axis(w.size, (-1 - number, view.strides[d])) for number, (w, d) in enumerate(
-            zip(source.windows, self.kernel_layout.spatial, strict=True))]
-        if axes:
-            last = source.windows[-1].dilation * source.channels
-            axes[-1] = Axis(axes[-1].size, (last, axes[-1].strides[1]))
-        return (*axes, Axis(source.channels, (1, view.strides[self.kernel_layout.features])))
-
-    def _packed_axes(self) -> tuple[Axis, ...]:
-        layout, strides = self.kernel_layout, self.kernel.view.strides
-        shape = (*(w.size for w in self.source.windows), self.source.channels)
-        return tuple(Axis(n, (packed, strides[d])) for n, packed, d in zip(
-            shape, row_major(shape), (*layout.spatial, layout.features), strict=True))
 
 
 def generate_convolution(context: Context, contraction: Contraction) -> None:
@@ -226,7 +165,8 @@ def _shape(context: Context, conv: Convolution, epilogue: Epilogue, contraction:
     packable = packed < tiles and line_length(conv.source) > 0
     issues = 0
     if not is_plain(contraction):
-        issues = sum(k.body.issues for k in partition(epilogue.graph, epilogue.outputs))
+        issues = sum(k.body.issues for k in partition(
+            epilogue.graph, epilogue.outputs, epilogue.elements))
     return Shape(
         conv.source, conv.rows, conv.groups, conv.features // conv.groups,
         prod(a.size for a in axes), tiles, conv.kernel.places[0].tensor.element.size,

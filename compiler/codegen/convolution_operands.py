@@ -9,11 +9,12 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from compiler.codegen.commands import NO_LIMIT
+from compiler.codegen.commands import LOCAL, NO_LIMIT
 from compiler.codegen.context import Context
-from compiler.codegen.contraction_axes import Axis, Box
 from compiler.codegen.contraction_loop import Activations, Block, KTile, Piece, Slab, Visit
 from compiler.codegen.contraction_operands import Tiling, cut
+from compiler.codegen.convolution_copies import clear, copy_runs
+from compiler.codegen.convolution_rows import Rows
 from compiler.codegen.footprint import Step, transfers
 from compiler.errors import Location
 from compiler.ir.types import row_major
@@ -23,7 +24,7 @@ from hw.isa.dtypes import DType
 
 @dataclass(frozen=True)
 class Input:
-    """A convolution's input in DRAM.
+    """A convolution's input, in DRAM or on chip.
 
     Attributes:
         places: (window, byte offset) of each part.
@@ -48,41 +49,13 @@ class Input:
         return prod(self.tile_shape(sizes)) * self.local_type.size
 
     @property
+    def on_chip(self) -> bool:
+        """Whether it is a tensor in the scratchpad, from which tiles are copied."""
+        return self.places[0][0] == LOCAL
+
+    @property
     def window_bytes(self) -> int:
         return prod(w.size for w in self.windows) * self.channels * self.local_type.size
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A range of result rows: first index and size along batch and spatial dimensions."""
-
-    start: tuple[int, ...]
-    sizes: tuple[int, ...]
-
-
-def row_ranges(shape: Sequence[int], limit: int) -> list[Rows]:
-    """Consecutive ranges of at most `limit` rows, each a box of the shape, of similar sizes."""
-    inner = len(shape) - 1
-    while inner > 0 and prod(shape[inner:]) <= limit:
-        inner -= 1
-    unit = prod(shape[inner + 1:])
-    pieces = -(-shape[inner] // max(limit // unit, 1))
-    step = -(-shape[inner] // pieces)
-    ranges = []
-    for outer in range(prod(shape[:inner])):
-        position: list[int] = []
-        for extent in reversed(shape[:inner]):
-            outer, index = divmod(outer, extent)
-            position.insert(0, index)
-        ranges += [Rows((*position, first, *(0,) * (len(shape) - inner - 1)),
-                        (*(1,) * inner, count, *shape[inner + 1:]))
-                   for first, count in cut(shape[inner], step)]
-    return ranges
-
-
-def even_sizes(total: int) -> set[int]:
-    """Sizes of the largest part when a total is cut into 1, 2, 3, ... even parts."""
-    return {-(-total // parts) for parts in range(1, total + 1)}
 
 
 class WindowActivations(Activations):
@@ -93,11 +66,14 @@ class WindowActivations(Activations):
         buffers: tiles held at once.
     """
 
+    needs_vector_unit = False
+
     def __init__(self, context: Context, source: Input, rows: Sequence[Rows], tiling: Tiling,
                  group_columns: int, buffers: int, location: Location) -> None:
         self.context, self.source, self.rows, self.tiling = context, source, rows, tiling
         self.group_columns, self.buffers, self.location = group_columns, buffers, location
         self.slots = self._prepare_slots()
+        self.ahead = buffers > 1 and (source.on_chip or self.needs_vector_unit)
         self.groups = -(-sum(box.count for box in tiling.columns) // group_columns)
 
     def _prepare_slots(self) -> tuple[int, ...]:
@@ -121,6 +97,33 @@ class WindowActivations(Activations):
         return self.source.tile_bytes(self.rows[at.block.rows].sizes)
 
     def load(self, at: Visit, address: int) -> None:
+        if self.source.on_chip:
+            self._copy_tile(at, address)
+        else:
+            self._load_tile(at, address)
+
+    def _copy_tile(self, at: Visit, address: int) -> None:
+        """From a tensor on chip, with zeros around it."""
+        source, rows = self.source, self.rows[at.block.rows]
+        shape, unit = source.tile_shape(rows.sizes), source.local_type.size
+        _, base = source.places[0]
+        base += rows.start[0] * source.strides[0] * unit
+        base += self._group(at.block) * source.channels * unit
+        local, target = row_major(shape), address
+        loops = [(shape[0], source.strides[0] * unit, local[0] * unit)]
+        for d, window in enumerate(source.windows, 1):
+            first = rows.start[d] * window.stride - window.low
+            lo, hi = max(-first, 0), min(window.extent - first, shape[d])
+            base += (first + lo) * source.strides[d] * unit
+            target += lo * local[d] * unit
+            loops.append((max(hi - lo, 0), source.strides[d] * unit, local[d] * unit))
+        count = prod(bound for bound, _, _ in loops)
+        if count * shape[-1] < prod(shape):
+            clear(self.context, address, prod(shape) * unit, self.location)
+        if count:
+            copy_runs(self.context, (base, target), shape[-1] * unit, loops[::-1], self.location)
+
+    def _load_tile(self, at: Visit, address: int) -> None:
         source, rows = self.source, self.rows[at.block.rows]
         shape = source.tile_shape(rows.sizes)
         size, unit = source.dram_type.size, source.local_type.size
@@ -203,19 +206,3 @@ def _joined(steps: list[Step]) -> list[Step]:
     n = channels.size
     hi = inner.hi if inner.hi == NO_LIMIT else inner.hi * n
     return [Step(n * inner.size, channels.dram, channels.local, inner.lo * n, hi), *outer]
-
-
-def row_box(rows: Rows, shape: Sequence[int], strides: Sequence[Sequence[int]]) -> Box:
-    """A range of rows as a box.
-
-    Args:
-        shape: of all rows; strides: of each epilogue operand along each dimension.
-    """
-    start = sum(i * n for i, n in zip(rows.start, row_major(tuple(shape)), strict=True))
-    offsets = tuple(sum(i * s for i, s in zip(rows.start, operand, strict=True))
-                    for operand in strides)
-    axes = [Axis(n, (0, *(operand[d] for operand in strides)))
-            for d, n in enumerate(rows.sizes)]
-    while len(axes) > 1 and axes[0].size == 1:
-        del axes[0]
-    return Box(start, (0, *offsets), tuple(axes))

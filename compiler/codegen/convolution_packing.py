@@ -7,24 +7,13 @@ to one run, of which all weight tiles but the last are full.
 """
 
 from collections.abc import Sequence
-from itertools import product
-from math import gcd, prod
+from math import prod
 
-from compiler.codegen.body import OUTPUT, Assembler
-from compiler.codegen.commands import Body, Stream
 from compiler.codegen.contraction_loop import KTile, Piece, Visit
+from compiler.codegen.convolution_copies import Loop, copy_runs
 from compiler.codegen.convolution_operands import Input, WindowActivations
-from compiler.codegen.graph import Graph
 from compiler.ir.types import row_major
 from hw.config import AcceleratorConfig
-from hw.isa.dtypes import DType
-from hw.isa.params import LEVELS
-
-WHOLE = {1: DType.S8, 2: DType.S16, 4: DType.S32}
-"""Types that streams copy bit by bit, by size."""
-
-Loop = tuple[int, int, int]
-"""(bound, bytes in the tile, bytes in the copy)."""
 
 
 def line_length(source: Input) -> int:
@@ -43,7 +32,7 @@ def copied_groups(config: AcceleratorConfig, source: Input) -> int:
 class PackedWindows(WindowActivations):
     """[rows][k] in the scratchpad."""
 
-    ahead = True
+    needs_vector_unit = True
 
     @property
     def _pitch(self) -> int:
@@ -65,19 +54,7 @@ class PackedWindows(WindowActivations):
 
     def _pack(self, at: Visit, tile: int, address: int) -> None:
         run = line_length(self.source) * self.source.local_type.size
-        loops = [loop for loop in self._loops(at) if loop[0] > 1]
-        unit = gcd(4, run, *(stride for loop in loops for stride in loop[1:]))
-        inner, outer = loops[: LEVELS - 1], loops[LEVELS - 1:]
-        lanes = self.context.config.lanes
-        groups = -(-run // unit // lanes)
-        for index in product(*(range(bound) for bound, _, _ in outer)):
-            streams = [Stream(
-                base + sum(i * loop[side] for i, loop in zip(index, outer, strict=True)),
-                run // unit, unit,
-                ((groups, lanes * unit), *((loop[0], loop[side]) for loop in inner)),
-                WHOLE[unit], lane_level=1) for side, base in ((1, tile), (2, address))]
-            self.context.kernel(groups * prod(bound for bound, _, _ in inner), _copy(),
-                                {0: streams[0]}, {0: streams[1]}, self.location)
+        copy_runs(self.context, (tile, address), run, self._loops(at), self.location)
 
     def _loops(self, at: Visit) -> list[Loop]:
         """Lines of a window, then results; innermost first."""
@@ -98,8 +75,3 @@ class PackedWindows(WindowActivations):
     def k_offset(self, at: Visit, tile: KTile) -> int:
         return (self.tiling.k[at.slab.box].start + tile.start) * self.source.local_type.size
 
-
-def _copy() -> Body:
-    assembler, graph = Assembler(), Graph()
-    assembler.section(graph, [(graph.input(0), OUTPUT)])
-    return assembler.finish()

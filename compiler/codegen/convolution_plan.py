@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-from compiler.codegen.convolution_operands import Input, Rows, row_ranges
+from compiler.codegen.convolution_operands import Input
+from compiler.codegen.convolution_rows import Rows, row_ranges
+from compiler.codegen.elementwise import WORD
 from hw import timing
 from hw.config import AcceleratorConfig
 
@@ -152,14 +154,23 @@ def _cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     if plan.buffers == 1:
         # The next tile is loaded when the last matmul on this one has finished.
         compute += inputs + len(plan.rows) * shape.groups * latency
-    loads = weights + inputs
-    busiest = max(compute, loads, stores, _vector_cycles(config, shape, plan))
+    vector = _vector_cycles(config, shape, plan)
+    loads = weights
+    if shape.source.on_chip:
+        vector += inputs
+    else:
+        loads += inputs
+    busiest = max(compute, loads, stores, vector)
     return busiest + tile + piece + drain + latency + loads // TRAFFIC
 
 
 def _input_cycles(config: AcceleratorConfig, shape: Shape, sizes: Sequence[int]) -> int:
-    """One tile of the input: a row for each position, or for each line when lines are dense."""
+    """One tile of the input: a row for each position, or for each line when lines are dense; on
+    chip, zeros and a copy."""
     batch, *spans, channels = shape.source.tile_shape(sizes)
+    if shape.source.on_chip:
+        words = channels * shape.source.local_type.size // WORD
+        return timing.kernel_cycles(config, 2 * batch * prod(spans) * -(-words // config.lanes), 1)
     length = channels * shape.source.dram_type.size
     if shape.source.strides[-2] == channels:
         return timing.dma_cycles(config, batch * prod(spans[:-1]), spans[-1] * length)

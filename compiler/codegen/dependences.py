@@ -1,26 +1,52 @@
 """What must wait for what: hazards between commands of different engines.
 
-Memory is followed as disjoint segments, each with its last writer and, per engine, its last
+Memory is followed as disjoint segments, each with its last writers and, per engine, its last
 reader since. An engine finishes its commands in order, so the last ones stand for all earlier.
+Columns of a matrix are stripes of the same bytes: a reader of some does not wait for the writer
+of others.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from compiler.codegen.commands import Command
+from compiler.codegen.commands import Command, Interval
 from hw.isa.host import Engine
 
 END = 1 << 33
 """Above every address and offset."""
 
 
+MOST_WRITERS = 64
+"""Writers that a segment tells apart; the next one waits for all of them."""
+
+Stripe = tuple[int, int, int] | None
+"""(start modulo pitch, pitch, width); None for all bytes."""
+
+
+def overlap(a: Stripe, b: Stripe) -> bool:
+    """Whether two stripes have bytes in common; in doubt they do."""
+    if a is None or b is None or a[1] != b[1]:
+        return True
+    distance = (b[0] - a[0]) % a[1]
+    return distance < a[2] or a[1] - distance < b[2]
+
+
 class _Segment:
-    """Accesses to a range of bytes, as positions in the command list; -1 for none."""
+    """Accesses to a range of bytes, as positions in the command list.
 
-    __slots__ = ("readers", "writer")
+    Attributes:
+        writers: what has been written since a command wrote all of it, that one first.
+        readers: the last one of each engine.
+    """
 
-    def __init__(self, writer: int, readers: dict[Engine, int]) -> None:
-        self.writer, self.readers = writer, readers
+    __slots__ = ("readers", "writers")
+
+    def __init__(self, writers: list[tuple[int, Stripe]], readers: dict[Engine, int]) -> None:
+        self.writers, self.readers = writers, readers
+
+    def written_by(self, stripe: Stripe) -> Iterator[int]:
+        """The writers of a stripe."""
+        return (writer for writer, other in self.writers if overlap(stripe, other))
 
 
 class _Space:
@@ -28,7 +54,7 @@ class _Space:
 
     def __init__(self) -> None:
         self.starts = [-END, END]
-        self.segments = [_Segment(-1, {})]
+        self.segments = [_Segment([], {})]
 
     def _cut(self, address: int) -> int:
         """Position of the segment that starts at an address, splitting one if needed."""
@@ -36,21 +62,38 @@ class _Space:
         if self.starts[position] != address:
             before = self.segments[position - 1]
             self.starts.insert(position, address)
-            self.segments.insert(position, _Segment(before.writer, dict(before.readers)))
+            self.segments.insert(position, _Segment(list(before.writers), dict(before.readers)))
         return position
 
-    def read(self, first: int, end: int, reader: int, engine: Engine, found: set[int]) -> None:
+    def read(self, interval: Interval, reader: int, engine: Engine, found: set[int]) -> None:
+        _, first, end, *_ = interval
+        stripe = _stripe(interval)
         for segment in self.segments[self._cut(first) : self._cut(end)]:
-            found.add(segment.writer)
+            found.update(segment.written_by(stripe))
             segment.readers[engine] = reader
 
-    def write(self, first: int, end: int, writer: int, found: set[int]) -> None:
+    def write(self, interval: Interval, writer: int, found: set[int]) -> None:
+        _, first, end, *_ = interval
+        stripe = _stripe(interval)
         start, stop = self._cut(first), self._cut(end)
         for segment in self.segments[start:stop]:
-            found.add(segment.writer)
+            found.update(segment.written_by(stripe))
             found.update(segment.readers.values())
-        self.segments[start:stop] = [_Segment(writer, {})]
-        del self.starts[start + 1 : stop]
+        if stripe is None or any(len(s.writers) == MOST_WRITERS for s in self.segments[start:stop]):
+            for segment in self.segments[start:stop]:
+                found.update(other for other, _ in segment.writers)
+            self.segments[start:stop] = [_Segment([(writer, None)], {})]
+            del self.starts[start + 1 : stop]
+            return
+        for segment in self.segments[start:stop]:
+            segment.writers = [w for w in segment.writers if w[1] != stripe] + [(writer, stripe)]
+
+
+def _stripe(interval: Interval) -> Stripe:
+    if len(interval) == 3:
+        return None
+    _, first, _, pitch, width = interval
+    return first % pitch, pitch, width
 
 
 def dependences(commands: Sequence[Command]) -> list[list[int]]:
@@ -65,10 +108,10 @@ def dependences(commands: Sequence[Command]) -> list[list[int]]:
 def _depend(commands: Sequence[Command], position: int, spaces: dict[int, _Space]) -> list[int]:
     command = commands[position]
     found: set[int] = set()
-    for space, first, end in command.reads:
-        spaces.setdefault(space, _Space()).read(first, end, position, command.engine, found)
-    for space, first, end in command.writes:
-        spaces.setdefault(space, _Space()).write(first, end, position, found)
+    for interval in command.reads:
+        spaces.setdefault(interval[0], _Space()).read(interval, position, command.engine, found)
+    for interval in command.writes:
+        spaces.setdefault(interval[0], _Space()).write(interval, position, found)
     last: dict[Engine, int] = {}
     for other in found:
         if 0 <= other != position:

@@ -70,11 +70,17 @@ def generate(context: Context, nest: Nest) -> None:
     temporaries = -min((0, *(n for kernel in kernels for n in kernel.outputs)))
     loaders = [Loader(context, operand, nest.location) for operand in nest.operands]
     tables = KernelTables(context, kernels, nest.location)
-    target = _tile_elements(context, nest, temporaries)
-    for start, extents in tiles(nest.shape, target, LEVELS):
-        used = {n for kernel in kernels for n in kernel.inputs if n >= 0}
-        operands = {n: loaders[n].box(start, extents) for n in sorted(used)}
-        _tile(context, nest, kernels, operands, start, extents, temporaries, tables)
+    boxes = list(tiles(nest.shape, _tile_elements(context, nest, temporaries), LEVELS))
+    lanes = context.config.lanes
+    largest = max(_groups(extents, lanes) for _, extents in boxes) * lanes * WORD
+    # Kernels follow each other in order: one place for each temporary does for all tiles.
+    temporary = [context.scratchpad.allocate(largest, nest.location) for _ in range(temporaries)]
+    used = sorted({n for kernel in kernels for n in kernel.inputs if n >= 0})
+    for start, extents in boxes:
+        operands = {n: loaders[n].box(start, extents) for n in used}
+        _tile(context, nest, kernels, operands, start, extents, temporary, tables)
+    for address in temporary:
+        context.scratchpad.free(address)
     for loader in loaders:
         loader.close()
     tables.close()
@@ -115,8 +121,8 @@ def _tile_bytes(context: Context, nest: Nest, temporaries: int, target: int) -> 
     size = sum(footprint(o.view.strides, extents).elements * o.unit
                for o in nest.operands if o.place is not None and not o.place.on_chip)
     size += prod(extents) * sum(r.element.size for r in nest.results if not r.place.on_chip)
-    groups = -(-extents[-1] // context.config.lanes) * prod(extents[:-1])
-    return size + groups * context.config.lanes * WORD * temporaries
+    lanes = context.config.lanes
+    return size + _groups(extents, lanes) * lanes * WORD * temporaries
 
 
 class KernelTables:
@@ -145,14 +151,12 @@ class KernelTables:
 
 
 def _tile(context: Context, nest: Nest, kernels: Sequence[Kernel], operands: dict[int, Resident],
-          start: Sequence[int], extents: Sequence[int], temporaries: int,
+          start: Sequence[int], extents: Sequence[int], temporary: Sequence[int],
           tables: KernelTables) -> None:
-    lanes, scratchpad = context.config.lanes, context.scratchpad
+    lanes = context.config.lanes
     full, extents = extents, extents[-LEVELS:]
-    groups = -(-extents[-1] // lanes) * prod(extents[:-1])
+    groups = _groups(extents, lanes)
     results = [open_box(context, target, start, full, nest.location) for target in nest.results]
-    temporary = [scratchpad.allocate(groups * lanes * WORD, nest.location)
-                 for _ in range(temporaries)]
     whole = Stream(0, groups * lanes, WORD, ((groups, lanes * WORD),), DType.S32, lane_level=1)
 
     def port(number: int) -> Stream:
@@ -171,8 +175,11 @@ def _tile(context: Context, nest: Nest, kernels: Sequence[Kernel], operands: dic
         context.kernel(groups, kernel.body, inputs, outputs, nest.location)
     for target, box in zip(nest.results, results, strict=True):
         close_box(context, target, box, start, full, nest.location)
-    for address in temporary:
-        scratchpad.free(address)
+
+
+def _groups(extents: Sequence[int], lanes: int) -> int:
+    """Groups of lanes in a box, each row of it in whole groups."""
+    return -(-extents[-1] // lanes) * prod(extents[:-1])
 
 
 def _clipped(resident: Resident, depth: int) -> Resident:

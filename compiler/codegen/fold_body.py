@@ -1,8 +1,9 @@
 """Kernel bodies of reductions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from compiler.codegen.body import OUTPUT, Assembler
+from compiler.codegen.body import OUTPUT, Assembler, DoesNotFitError
 from compiler.codegen.commands import Body
 from compiler.codegen.graph import INPUT, Graph, fuse_products, inputs
 from compiler.codegen.operands import Operand
@@ -115,10 +116,14 @@ class FoldBodies:
         self.body(Rounds(2, 2, int(across and not self.reads_plainly), across, False, True))
 
     def _assemble(self, rounds: Rounds) -> AssembledFold:
+        if not rounds.across and rounds.outer == 1 and rounds.inner > 1:
+            try:
+                return self._assemble_peeled(rounds)
+            except DoesNotFitError:
+                pass
         assembler = Assembler(gathers=bool(self.graph.tables))
         start = Graph()
-        value = start.bits(self.combiner.identity) if rounds.first else start.input(PARTIAL)
-        assembler.section(start, [(value, ACCUMULATOR)])
+        assembler.section(start, [(self._start(start, rounds), ACCUMULATOR)])
         with assembler.repeated(rounds.outer):
             if rounds.inner:
                 with assembler.repeated(rounds.inner):
@@ -127,6 +132,38 @@ class FoldBodies:
                 self._step(assembler, rounds.tail)
         self._finish(assembler, rounds)
         return AssembledFold(assembler.finish(), tuple(assembler.streams))
+
+    def _assemble_peeled(self, rounds: Rounds) -> AssembledFold:
+        """The first step takes the start, the last one delivers the result: neither moves."""
+        assembler = Assembler(gathers=bool(self.graph.tables))
+        self._combine(assembler, lambda graph: self._start(graph, rounds), ACCUMULATOR)
+        if rounds.inner > 2:
+            with assembler.repeated(rounds.inner - 2):
+                self._step(assembler, 0)
+        self._combine(assembler, lambda graph: graph.register(ACCUMULATOR), OUTPUT,
+                      last=rounds.last)
+        return AssembledFold(assembler.finish(), tuple(assembler.streams))
+
+    def _start(self, graph: Graph, rounds: Rounds) -> int:
+        return graph.bits(self.combiner.identity) if rounds.first else graph.input(PARTIAL)
+
+    def _combine(self, assembler: Assembler, total_of: Callable[[Graph], int], target: int, *,
+                 last: bool = False) -> None:
+        """One step from some total to some place."""
+        graph, (value, *stored) = fuse_products(self.graph, self.nodes)
+        total = self.combiner.combine(graph, total_of(graph), value)
+        if last:
+            total = self._with_initial(graph, total)
+        graph, (total, *stored) = fuse_products(graph, [total, *stored])
+        assembler.section(graph, [(total, target), *((node, OUTPUT + 1) for node in stored)],
+                          [ACCUMULATOR])
+
+    def _with_initial(self, graph: Graph, total: int) -> int:
+        if self.initial == self.combiner.identity:
+            return total
+        start = (graph.bits(self.initial) if isinstance(self.initial, int)
+                 else graph.input(INITIAL))
+        return self.combiner.combine(graph, start, total)
 
     def _step(self, assembler: Assembler, valid: int) -> None:
         graph, (value, *stored) = fuse_products(self.graph, self.nodes)
@@ -148,8 +185,4 @@ class FoldBodies:
         while rounds.across and distance < self.lanes:
             total = self.combiner.combine(graph, total, graph.exchanged(total, distance))
             distance *= 2
-        if self.initial != self.combiner.identity:
-            start = (graph.bits(self.initial) if isinstance(self.initial, int)
-                     else graph.input(INITIAL))
-            total = self.combiner.combine(graph, start, total)
-        assembler.section(graph, [(total, OUTPUT)], [ACCUMULATOR])
+        assembler.section(graph, [(self._with_initial(graph, total), OUTPUT)], [ACCUMULATOR])

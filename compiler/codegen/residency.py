@@ -7,13 +7,14 @@ ahead. Of the tensors that compete for room those win that save the most DRAM tr
 they occupy it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xdsl.ir import Block, Operation, SSAValue
 
 from compiler.codegen.contraction_axes import Axis, merge
 from compiler.codegen.contraction_prepare import Scheme, scheme
+from compiler.codegen.convolution_shape import reads_on_chip
 from compiler.ir.loops import Contraction, Load, Loop, Movement, analyse
 from compiler.ir.ops import HloOp
 from compiler.ir.types import ElementType, tensor_of
@@ -22,7 +23,7 @@ from compiler.ops.views import View
 from hw.config import AcceleratorConfig
 from hw.isa.params import LEVELS
 
-WORKING = {"dot_general": 4, "convolution": 2, "loop": 8}
+WORKING = {"dot_general": 4, "convolution": 2, "loop": 8, "concatenate": 8}
 """What share of the scratchpad a group keeps for its buffers, as divisor."""
 OTHER_WORKING = 4
 
@@ -79,7 +80,8 @@ def plan(block: Block, config: AcceleratorConfig, parts: dict[SSAValue, SSAValue
     operations = list(block.ops)
     candidates = sorted(_Candidates(operations, config, parts).found,
                         key=lambda r: (-r.gain, r.first))
-    room = [config.scratchpad_bytes - reserved.get(op, working_bytes(op, config))
+    made = {r.value for r in candidates}
+    room = [config.scratchpad_bytes - reserved.get(op, working_bytes(op, config, made))
             for op in operations]
     chosen: list[tuple[Resident, int]] = []
     for resident in candidates:
@@ -110,9 +112,16 @@ def _depth(resident: Resident, chosen: Sequence[tuple[Resident, int]]) -> int:
     return depth
 
 
-def working_bytes(op: Operation, config: AcceleratorConfig) -> int:
-    """What a group usually keeps for its buffers."""
+def working_bytes(op: Operation, config: AcceleratorConfig,
+                  resident: Collection[SSAValue] = ()) -> int:
+    """What a group usually keeps for its buffers.
+
+    Args:
+        resident: values that may be on chip; a product of one needs room for the other factor.
+    """
     kind = op.attrs["kind"] if isinstance(op, HloOp) and op.kind == "fused" else ""
+    if kind == "dot_general" and any(value in resident for value in op.operands):
+        kind = "loop"
     return config.scratchpad_bytes // WORKING.get(kind, OTHER_WORKING)
 
 
@@ -204,6 +213,8 @@ def _unreadable_factors(contraction: Contraction, config: AcceleratorConfig
     made = scheme(contraction.lhs.element, contraction.rhs.element,
                   op.attrs.get("precision_config", ()), config.int8)
     for load, index in ((contraction.lhs, 0), (contraction.rhs, 1)):
+        if op.kind == "convolution" and index == 0 and reads_on_chip(contraction, made):
+            continue
         if op.kind != "dot_general" or made.parts != (1, 1) or load.element is not made.local \
                 or not _suits_array(contraction, index, made):
             yield load.value

@@ -61,7 +61,7 @@ def describe(command: Command) -> str:
 
 def _intervals(intervals: tuple[Interval, ...]) -> str:
     return ", ".join(f"{'local' if space == LOCAL else f'window {space}'} {first:#x}..{end:#x}"
-                     for space, first, end in intervals)
+                     for space, first, end, *_ in intervals)
 
 
 @irdl_op_definition

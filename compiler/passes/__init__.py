@@ -16,6 +16,7 @@
     canonicalise  again, for what folding has uncovered
     fast_math     only on request: rewrites that change rounding
     check         refuses what cannot become code
+    row_slices    normalisations are cut so that contractions start before their end
     slices        chains of contractions are cut so that what is between them stays on chip
     fuse          operations become groups
 """
@@ -36,6 +37,7 @@ from compiler.passes.fast_math import fast_math
 from compiler.passes.fold import fold
 from compiler.passes.fuse import LEVELS, fuse
 from compiler.passes.pointwise import pointwise
+from compiler.passes.row_slices import row_slices
 from compiler.passes.share import share
 from compiler.passes.slices import slices
 from compiler.passes.static_slices import static_slices
@@ -75,6 +77,7 @@ def optimise(module: ModuleOp, *, fusion: str = "full", relaxed: bool = False,
         fast_math(module)
     check(module)
     if fusion == "full":
+        row_slices(module)
         slices(module, scratchpad_bytes)
     refusals = fuse(module, fusion)
     module.verify()

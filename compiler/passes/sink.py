@@ -22,12 +22,15 @@ def sink_conversions(block: Block) -> list[tuple[HloOp, HloOp]]:
     """Gives each reader of a widened value a conversion of its own: pairs of both."""
     pairs: list[tuple[HloOp, HloOp]] = []
     for op in list(block.ops):
-        if isinstance(op, HloOp) and op.kind == "convert" and _is_free(op):
+        if isinstance(op, HloOp) and is_free_conversion(op):
             pairs += _sink(block, op)
     return pairs
 
 
-def _is_free(op: HloOp) -> bool:
+def is_free_conversion(op: HloOp) -> bool:
+    """Whether an operation widens what a stream would widen for nothing."""
+    if op.kind != "convert":
+        return False
     source = tensor_of(op.operands[0])
     return (source.element, op.tensor.element) in FREE and source.size > 1
 

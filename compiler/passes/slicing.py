@@ -15,6 +15,7 @@ from compiler.ir.types import Tensor, tensor_of
 from compiler.ops.contraction import free_dimensions
 from compiler.ops.elementwise import Elementwise
 from compiler.ops.views import ViewOperation
+from compiler.passes.sink import is_free_conversion
 
 SIDES = ("lhs", "rhs")
 
@@ -138,6 +139,10 @@ class Slicer:
         if isinstance(op.definition, ViewOperation):
             part = self._through_view(op, cuts)
             return self._view(value, cuts) if part is None else part
+        if is_free_conversion(op):
+            part = self.apply(op, cuts)
+            assert part is not None
+            return part
         narrowing = tuple(cut for cut in cuts if self._narrows_dot(value, cut))
         if narrowing != cuts:
             inner = self.slice(value, narrowing)

@@ -23,7 +23,10 @@ def random_commands(rng: np.random.Generator, count: int) -> list[Command]:
         for _ in range(int(rng.integers(0, most + 1))):
             first = int(rng.integers(0, 60))
             space = LOCAL if rng.random() < 0.7 else 4
-            found.append((space, first, first + int(rng.integers(1, 12))))
+            end = first + int(rng.integers(1, 12))
+            pitch = int(rng.integers(2, 5))
+            stripe = (pitch, int(rng.integers(1, pitch))) if rng.random() < 0.5 else ()
+            found.append((space, first, end, *stripe))
         return tuple(found)
     return [
         Command(ENGINES[int(rng.integers(4))], (0,), None, {}, intervals(3), intervals(1),
@@ -35,7 +38,13 @@ def conflict(a: Command, b: Command) -> bool:
     """Whether two commands touch a byte that one of them writes."""
     pairs = [(x, y) for x in a.writes for y in (*b.reads, *b.writes)]
     pairs += [(x, y) for x in a.reads for y in b.writes]
-    return any(x[0] == y[0] and x[1] < y[2] and y[1] < x[2] for x, y in pairs)
+    return any(x[0] == y[0] and not bytes_of(x).isdisjoint(bytes_of(y)) for x, y in pairs)
+
+
+def bytes_of(interval: Interval) -> set[int]:
+    _, first, end, *stripe = interval
+    pitch, width = stripe or (1, 1)
+    return {a for a in range(first, end) if (a - first) % pitch < width}
 
 
 def execution_order(steps: Sequence[Step], rng: np.random.Generator) -> list[Command]:
