@@ -12,7 +12,7 @@ export PYTHONPATH := $(CURDIR)
 export ISTHMUS_JOBS ?= $(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help sim test test-full bench fuzz lint docs lock clean
+.PHONY: help sim test test-full bench networks fuzz lint docs lock clean
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +30,9 @@ test-full: $(DEV_READY)  ## All tests, including the long ones.
 
 bench: $(SIM_READY)  ## Measure what the README reports.
 	$(BIN)/python -m benchmarks
+
+networks: $(DEV_READY)  ## Measure whole networks on the RTL: hours. NAMES="vit_tiny ..." for some.
+	$(BIN)/python -m benchmarks.networks $(NAMES) --rtl --fusion --save
 
 fuzz: $(DEV_READY)  ## 10,000 random programs, golden against RTL, and 10,000 damaged ones.
 	$(BIN)/python -m verif.fuzz

@@ -2,18 +2,24 @@
 
 from pathlib import Path
 
+from benchmarks.networks import record
 from benchmarks.suite import saved, table
 
 README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
 def rendered(text: str) -> str:
-    """The README's text with the table of the saved results between its markers."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
+    """The README's text with the tables of the saved results between their markers."""
     rows = [row for group in saved().values() for row in group]
-    return f"{before}{BEGIN}\n{table(rows)}\n{END}{after}"
+    text = _between(text, "measured", table(rows))
+    return _between(text, "networks", record.table(record.load()))
+
+
+def _between(text: str, name: str, content: str) -> str:
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 def update() -> None:

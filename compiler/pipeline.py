@@ -41,7 +41,8 @@ class Options:
         fast_math: rewrites that change rounding are allowed.
         narrow_64: 64-bit types become 32-bit ones.
         dump: directory for the stages; nothing is written when None.
-        explain: the program's notes list each fusion that was possible and refused.
+        explain: the program's notes list the groups with their estimated cycles, and each fusion
+            that was possible and refused.
         unroll_budget: operations a loop may become when it is unrolled.
     """
 
@@ -80,7 +81,9 @@ def compile_module(module: str | bytes, config: AcceleratorConfig, options: Opti
                     on_chip=options.fusion == "full")
     _dump(options, "3_tiles.mlir", lowered.program)
     text = Emitter(config.queue_depth).program(lowered.program)
-    program = _program(config, model, lowered, text, refused if options.explain else [])
+    program = _program(config, model, lowered, text)
+    if options.explain:
+        program.notes.update(fusion=list(lowered.explained), refused=list(refused))
     _dump_program(options, program)
     return program
 
@@ -90,8 +93,7 @@ def _donated(model: Model) -> list[Donation]:
             if argument.donated]
 
 
-def _program(config: AcceleratorConfig, model: Model, lowered: Lowered, text: Text,
-             refused: Sequence[str]) -> Program:
+def _program(config: AcceleratorConfig, model: Model, lowered: Lowered, text: Text) -> Program:
     inputs = [_tensor(place, argument.name)
               for place, argument in zip(lowered.inputs, model.arguments, strict=True)]
     outputs = [_tensor(place, result_name)
@@ -105,8 +107,6 @@ def _program(config: AcceleratorConfig, model: Model, lowered: Lowered, text: Te
     notes["operations"] = _operations(model)
     if model.narrowed:
         notes["narrowed"] = list(model.narrowed)
-    if refused:
-        notes["refused"] = list(refused)
     return Program(config, np.array(text.words, np.uint64), lowered.constants, inputs, outputs,
                    lowered.input_bytes, lowered.output_bytes, lowered.workspace_bytes,
                    _sources(text.sources), notes)

@@ -36,7 +36,8 @@ def compile(
         fast_math: allow rewrites that change rounding.
         narrow_64: use 32 bits where the module says 64.
         dump: directory for the intermediate stages.
-        explain: note each fusion that was possible and refused, and why.
+        explain: note the groups with their estimated cycles, and each fusion that was refused and
+            why.
 
     Raises:
         CompileError: the module cannot be compiled; says where and why.

@@ -52,7 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     compile_.add_argument("--fast-math", action="store_true", help="allow changes of rounding")
     compile_.add_argument("--narrow-64", action="store_true", help="use 32 bits for 64")
     compile_.add_argument("--dump", metavar="DIR", help="write the intermediate stages")
-    compile_.add_argument("--explain", action="store_true", help="print fusions that were refused")
+    compile_.add_argument("--explain", action="store_true",
+                          help="print fusions that were made and refused")
     compile_.set_defaults(command=_compile)
 
     run = commands.add_parser("run", help="run a program on a simulator")
@@ -90,7 +91,8 @@ def _compile(options: argparse.Namespace) -> None:
         fast_math=options.fast_math, narrow_64=options.narrow_64, dump=options.dump,
         explain=options.explain)
     write(options.output, lambda file: file.write(program.to_bytes()))
-    for key, prefix in (("narrowed", "narrowed to 32 bits"), ("refused", "not fused")):
+    for key, prefix in (("narrowed", "narrowed to 32 bits"), ("fusion", "fused"),
+                        ("refused", "not fused")):
         for line in program.notes.get(key, ()):
             print(f"{prefix}: {line}")
 

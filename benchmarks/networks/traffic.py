@@ -25,6 +25,10 @@ class Prediction:
     bytes_read: int
     bytes_written: int
 
+    @property
+    def bytes(self) -> int:
+        return self.bytes_read + self.bytes_written
+
 
 class Counting(Timelines):
     """Clocks that also add up the bytes of valid rows of each transfer."""

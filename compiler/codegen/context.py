@@ -1,5 +1,6 @@
 """What the generators share: memories, places of tensors, and the command list they append to."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from compiler.errors import Location
 from compiler.ir.ops import HloOp
 from compiler.ir.types import Tensor
 from hw.config import AcceleratorConfig
+from hw.isa.host import Engine
 from hw.isa.program import CONSTANT_WINDOW, WORKSPACE_WINDOW
 
 
@@ -44,6 +46,7 @@ class Context:
         kept: local addresses of constants that stay on chip; `loaded`: those that are there, as
             they lie in DRAM.
         block: the tile block commands are appended to.
+        cycles: estimated time of the commands so far, by engine.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -56,6 +59,7 @@ class Context:
         self.kept: dict[SSAValue, int] = {}
         self.loaded: dict[SSAValue, Place] = {}
         self.block = Block()
+        self.cycles: Counter[Engine] = Counter()
 
     def place(self, value: SSAValue) -> Place:
         """Where a value lives; operands and results of a group have a place by the time its
@@ -83,6 +87,8 @@ class Context:
         self.scratchpad.free(address)
 
     def add(self, command: Command) -> None:
+        """Appends a command."""
+        self.cycles[command.engine] += command.cycles
         append(self.block, command)
 
     def load(self, transfer: Transfer, location: Location, pad: int = 0) -> None:

@@ -164,6 +164,11 @@ class Weights(Source):
 class Sink(ABC):
     """What happens to finished sums."""
 
+    def together(self, cycles: int) -> int:  # noqa: ARG002 - for those whose stores are slow
+        """Column tiles that are best finished together, when the array takes so many cycles for
+        the sums of one row of a tile."""
+        return 1
+
     @abstractmethod
     def open(self, block: Block) -> None:
         """Called before the last slab of a block: loads what `finish` will need."""
@@ -304,13 +309,31 @@ class _SlabWork:
                     for column, columns in self._column_runs():
                         self._sweep(first, column, piece, columns, line)
             return
-        for column in range(len(self.columns)):
-            last = column == len(self.columns) - 1
-            count = max(first_pieces if column == 0 else 1, final_pieces if last else 1)
+        if first_pieces > 1:
+            for piece in self.loop.activations.pieces(self.at, first_pieces):
+                for group in self._groups():
+                    self._whole_sums(group, piece, tiles)
+            return
+        for group in self._groups():
+            last = group[-1] == len(self.columns) - 1
+            count = final_pieces if last else 1
             for piece in self.loop.activations.pieces(self.at, count) if count > 1 else pieces:
-                for first, line in tiles:
-                    self._sweep(first, column, piece, Line(1), line)
-                self._finish([column], [piece])
+                self._whole_sums(group, piece, tiles)
+
+    def _whole_sums(self, group: Sequence[int], piece: Piece,
+                    tiles: Sequence[tuple[int, Line]]) -> None:
+        """All of k for some rows of some columns, which are finished then."""
+        for column in group:
+            for first, line in tiles:
+                self._sweep(first, column, piece, Line(1), line)
+        self._finish(group, [piece])
+
+    def _groups(self) -> list[range]:
+        """Numbers of the columns that are finished together."""
+        count = len(self.columns)
+        cycles = sum(len(slab.tiles) for slab in self.loop.slabs)
+        parts = -(-count // self.loop.sink.together(cycles))
+        return [range(i * count // parts, (i + 1) * count // parts) for i in range(parts)]
 
     def _interleaved(self, pieces: Sequence[Piece]) -> None:
         """All columns of a k tile before the next one."""
@@ -361,13 +384,13 @@ class _SlabWork:
         offset, stride, transposed = loop.weights.tile(self.at, tile, first)
         activations = self.activations + loop.activations.k_offset(self.at, tile) + piece.offset
         start = Tile(self.weights + offset, activations, self._row(column, piece.first), tile.size,
-                     width, stride, transposed, _levels(piece), loop.integer,
+                     width, stride, transposed, accumulator_levels(piece), loop.integer,
                      self._accumulates(number))
         for command in sweep(loop.context.config, start, outer, inner, loop.location):
             loop.context.add(command)
 
 
-def _levels(piece: Piece) -> tuple[tuple[int, int, int], ...]:
+def accumulator_levels(piece: Piece) -> tuple[tuple[int, int, int], ...]:
     """The piece's walk with consecutive accumulator rows."""
     levels, rows = [], 1
     for bound, stride in piece.levels:

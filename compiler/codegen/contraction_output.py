@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import prod
+from math import ceil, prod
 
 from compiler.codegen.clamps import clamped
 from compiler.codegen.context import Context, Place
@@ -24,6 +24,7 @@ from compiler.codegen.partition import Kernel, partition
 from compiler.errors import Location
 from compiler.ir.types import ElementType, row_major
 from compiler.ops.views import View
+from hw import timing
 from hw.isa.dtypes import DType
 from hw.isa.host import ACCUMULATOR_BASE
 from hw.isa.params import LEVELS
@@ -148,7 +149,7 @@ class Epilogue:
 
 
 @dataclass(frozen=True)
-class _Port:
+class LocalPort:
     """What a stream walks: address of the piece's first element, bytes per dimension."""
 
     address: int
@@ -168,6 +169,16 @@ class ComputeResult(Output):
         self.tables = KernelTables(context, self.kernels, location)
         self.loaders: list[Loader] = []
         self.residents: dict[int, Resident] = {}
+
+    def together(self, cycles: int) -> int:
+        """Rows of one tile may be too short for the bus: each is at least a burst."""
+        config = self.context.config
+        sizes = [place.tensor.element.size for place in self.epilogue.results
+                 if not place.on_chip]
+        interval = timing.burst_interval(config, timing.DEFAULT_LATENCY)
+        if not sizes or cycles >= interval:
+            return 1
+        return ceil(interval / timing.beats(config, config.array_cols * min(sizes)))
 
     def open(self, block: Block) -> None:
         """Loads the block's part of every operand."""
@@ -193,34 +204,44 @@ class ComputeResult(Output):
         self.tables.close()
 
     def take(self, block: Block, sums: Sums, piece: Piece) -> None:
-        scratchpad = self.context.scratchpad
-        _, width, count = sums.columns
-        inner = [axis.size for axis in self.grid.rows[block.rows].axes[1:]]
-        unit = prod(inner)
-        extents = (count, piece.rows // unit, *inner, width)
+        extents = self._extents(block, sums, piece)
         results = [self._result(place, block, piece, sums, extents)
                    for place in self.epilogue.results]
+        self._compute(sums, piece, extents, results)
+        for place, port in zip(self.epilogue.results, results, strict=True):
+            if not place.on_chip:
+                self._store(block, piece, sums, place, port.address)
+                self.context.scratchpad.free(port.address)
+
+    def _extents(self, block: Block, sums: Sums, piece: Piece) -> tuple[int, ...]:
+        """Tiles, the axes of rows, columns of a tile."""
+        _, width, count = sums.columns
+        inner = [axis.size for axis in self.grid.rows[block.rows].axes[1:]]
+        return count, piece.rows // prod(inner), *inner, width
+
+    def _compute(self, sums: Sums, piece: Piece, extents: Sequence[int],
+                 results: Sequence[LocalPort]) -> None:
+        """Appends the kernels."""
+        first, width, _ = sums.columns
+        unit = prod(extents[2:-1])
         temporary = [self._padded(extents) for _ in range(self.temporaries)]
-        ports = {number: _Port(
-            r.address + piece.first // unit * r.strides[0] + sums.columns[0] * r.strides[-1],
+        ports = {number: LocalPort(
+            r.address + piece.first // unit * r.strides[0] + first * r.strides[-1],
             (width * r.strides[-1], *r.strides), r.dtype)
             for number, r in self.residents.items()}
-        ports[self.epilogue.operands.index(None)] = _Port(
-            sums.address, (sums.tile_pitch, *(n * sums.row_pitch for n in row_major(extents[1:-1])),
+        ports[self.epilogue.operands.index(None)] = LocalPort(
+            sums.address, (sums.tile_pitch, *(n * sums.row_pitch
+                                              for n in row_major(tuple(extents[1:-1]))),
                            WORD), sums.dtype)
         for kernel in self.kernels:
             inputs = [temporary[-1 - n] if n < 0 else ports[n] for n in kernel.inputs]
             outputs = [temporary[-1 - n] if n < 0 else results[n] for n in kernel.outputs]
             self._run(kernel, extents, inputs, outputs)
-        for place, port in zip(self.epilogue.results, results, strict=True):
-            if not place.on_chip:
-                self._store(block, piece, sums, place, port.address)
-                scratchpad.free(port.address)
         for port in temporary:
-            scratchpad.free(port.address)
+            self.context.scratchpad.free(port.address)
 
     def _result(self, place: Place, block: Block, piece: Piece, sums: Sums,
-                extents: Sequence[int]) -> _Port:
+                extents: Sequence[int]) -> LocalPort:
         """Where a piece of a result is written: the tensor on chip, or a tile to be stored."""
         dtype = place.tensor.element.memory
         if not place.on_chip:
@@ -228,27 +249,27 @@ class ComputeResult(Output):
         _, *rows, width = extents
         offset = self.grid.offset(block, piece.first, sums.columns[0])
         pitch = self.grid.shape[2] * dtype.size
-        return _Port(place.offset + offset * dtype.size,
+        return LocalPort(place.offset + offset * dtype.size,
                      (width * dtype.size, *(n * pitch for n in row_major(tuple(rows))),
                       dtype.size), dtype)
 
-    def _dense(self, dtype: DType, extents: Sequence[int]) -> _Port:
+    def _dense(self, dtype: DType, extents: Sequence[int]) -> LocalPort:
         """A new tile of results: row by row, all columns of a row together."""
         count, *rows, width = extents
         address = self.context.scratchpad.allocate(prod(extents) * dtype.size, self.location)
         pitch = count * width * dtype.size
-        return _Port(address, (width * dtype.size, *(n * pitch for n in row_major(tuple(rows))),
+        return LocalPort(address, (width * dtype.size, *(n * pitch for n in row_major(tuple(rows))),
                                dtype.size), dtype)
 
-    def _padded(self, extents: Sequence[int]) -> _Port:
+    def _padded(self, extents: Sequence[int]) -> LocalPort:
         """A new temporary, in whole groups of lanes."""
         lanes = self.context.config.lanes
         whole = (*extents[:-1], -(-extents[-1] // lanes) * lanes)
         address = self.context.scratchpad.allocate(prod(whole) * WORD, self.location)
-        return _Port(address, tuple(n * WORD for n in row_major(whole)), DType.S32)
+        return LocalPort(address, tuple(n * WORD for n in row_major(whole)), DType.S32)
 
-    def _run(self, kernel: Kernel, extents: Sequence[int], inputs: Sequence[_Port],
-             outputs: Sequence[_Port]) -> None:
+    def _run(self, kernel: Kernel, extents: Sequence[int], inputs: Sequence[LocalPort],
+             outputs: Sequence[LocalPort]) -> None:
         """A kernel over all of a piece; one for each outer position when it is too deep."""
         lanes = self.context.config.lanes
         kept = [d for d, extent in enumerate(extents[:-1]) if extent > 1]

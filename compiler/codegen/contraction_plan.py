@@ -15,6 +15,8 @@ from hw.config import AcceleratorConfig
 
 STREAMED_PIECES = 3
 """Pieces of a streamed operand that must fit at once: in use, loaded, on the way."""
+WIDE = 4
+"""Columns of tiles that keep the array busy as long as a slice of a normalisation takes."""
 NEAR = 64
 """Plans that are a sixty-fourth slower count as equally fast."""
 FINALISTS = 16
@@ -26,6 +28,15 @@ SLAB_CYCLES = 12
 """Of the bus, for the instructions of a slab."""
 WALKED_BLOCKS = 64
 """Blocks that are simulated."""
+TRAFFIC = 4
+"""A cycle of loads counts as this part of one even when it hides behind the array: loads of
+other work wait for it."""
+STAGGERED = 4, 32
+"""Column tiles and k tiles from which on a block may take over the accumulators of the one before
+it tile by tile: the vector unit is then far ahead of the array."""
+
+STAGED = 2
+"""Column tiles whose results wait in the scratchpad for their store."""
 
 
 @dataclass(frozen=True)
@@ -86,22 +97,28 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
     Args:
         scratchpad_bytes: what the operands may use.
     """
-    plans = [p for p in _candidates(config, shape) if _bytes(shape, p) <= scratchpad_bytes]
-    plans.sort(key=lambda p: _bound(config, shape, _ramped(p, config.array_rows)))
+    plans = [p for p in _candidates(config, shape) if _bytes(config, shape, p) <= scratchpad_bytes]
+    bounds = {p: _bound(config, shape, _ramped(p, config.array_rows)) for p in plans}
+    loads = {p: shape.batch * _loads(config, shape, p) // TRAFFIC for p in plans}
+    plans.sort(key=lambda p: bounds[p] + loads[p])
     if shape.on_chip[0]:
         return _deepest(config, shape, plans)
-    finalists = [_ramped(p, start * config.array_rows) for p in plans[:FINALISTS] for start in RAMPS
-                 if start == 1 or start * config.array_rows <= p.depth]
-    return min(finalists, key=lambda p: cycles(config, shape, p), default=None)
+    finalists = {_ramped(p, start * config.array_rows): loads[p] for p in plans[:FINALISTS]
+                 for start in RAMPS if start == 1 or start * config.array_rows <= p.depth}
+    return min(finalists, key=lambda p: cycles(config, shape, p) + finalists[p], default=None)
 
 
 def _deepest(config: AcceleratorConfig, shape: Shape, plans: Sequence[Plan]) -> Plan | None:
     """The plan of activations on chip: weights come ahead of them, and with all of k in one slab
-    the first rows need not wait for the others to be made."""
+    the first rows need not wait for the others to be made. Several columns of tiles give the
+    array work on those while the next ones are made."""
     times = {p: cycles(config, shape, p) for p in plans[: 4 * FINALISTS]}
     best = min(times.values(), default=0)
-    near = [p for p, time in times.items() if time <= best + best // NEAR]
-    return max(near, key=lambda p: (p.depth, -times[p]), default=None)
+    # A strip of weights could not be loaded before the one in its place is finished with.
+    near = [p for p, time in times.items() if time <= best + best // NEAR
+            and (p.resident[1] != "strip" or time == best)]
+    wide = WIDE * config.array_cols
+    return max(near, key=lambda p: (p.depth, min(p.columns, wide), -times[p]), default=None)
 
 
 def _candidates(config: AcceleratorConfig, shape: Shape) -> Iterator[Plan]:
@@ -112,7 +129,10 @@ def _candidates(config: AcceleratorConfig, shape: Shape) -> Iterator[Plan]:
             continue
         columns = -(-tiles // config.array_cols)
         blocks = _parts(shape.rows, rows) * _parts(shape.columns, tiles) * shape.batch
-        halves = 1 if blocks == 1 else 2
+        # Of a block of many tiles the first ones are stored while the last ones are summed.
+        staggered = (columns >= STAGGERED[0] and rows >= timing.array_latency(config)
+                     and shape.k >= STAGGERED[1] * config.array_rows)
+        halves = 1 if blocks == 1 or staggered else 2
         if rows * columns * halves > config.accumulator_rows:
             continue
         for rows_outer in (True, False):
@@ -136,9 +156,9 @@ def _parts(total: int, size: int) -> int:
     return -(-total // size)
 
 
-def _bytes(shape: Shape, plan: Plan) -> int:
+def _bytes(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     """Scratchpad for operands and results."""
-    total = plan.rows * plan.columns * shape.epilogue_bytes
+    total = plan.rows * _epilogue_bytes(config, shape, plan)
     for operand, extent, whole in ((0, plan.rows, shape.rows), (1, plan.columns, shape.columns)):
         if shape.on_chip[operand]:
             continue
@@ -154,14 +174,22 @@ def _bytes(shape: Shape, plan: Plan) -> int:
     return total
 
 
+def _epilogue_bytes(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
+    """Scratchpad for a row of the epilogue's operands and of results, which are there for two
+    column tiles at a time when tiles are finished one after the other."""
+    total = plan.columns * shape.epilogue_bytes
+    staged = 2 * shape.result_bytes
+    folded = shape.terms > 1 or shape.longest is not None
+    if folded or plan.rows < timing.array_latency(config) \
+            or staged + shape.epilogue_loads > shape.epilogue_bytes:
+        return total
+    return total - max(plan.columns - STAGED * config.array_cols, 0) * staged
+
+
 def _bound(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     """What the busiest engine has to do, and the last store."""
     row_blocks, column_blocks = _parts(shape.rows, plan.rows), _parts(shape.columns, plan.columns)
-    loads = row_blocks * column_blocks * _epilogue_cycles(config, shape, plan)
-    for operand, others in ((0, column_blocks), (1, row_blocks)):
-        resident = plan.resident[operand] != "none"
-        visits = shape.parts[operand] if resident else others * shape.terms
-        loads += visits * _load_cycles(config, shape, plan, operand)
+    loads = _loads(config, shape, plan)
     slabs = _parts(shape.k, plan.depth)
     block = slabs * _slab_cycles(config, plan, min(plan.depth, shape.k))
     first = slabs * sum(_piece_cycles(config, shape, plan, o, min(plan.depth, shape.k))
@@ -171,6 +199,17 @@ def _bound(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     # Resident operands make the first block wait for loads that later ones do without.
     return (shape.batch * max(loads, compute, store) + max(first // slabs, first - block)
             + _drain(config, shape, plan))
+
+
+def _loads(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
+    """All loads of one batch index."""
+    row_blocks, column_blocks = _parts(shape.rows, plan.rows), _parts(shape.columns, plan.columns)
+    loads = row_blocks * column_blocks * _epilogue_cycles(config, shape, plan)
+    for operand, others in ((0, column_blocks), (1, row_blocks)):
+        resident = plan.resident[operand] != "none"
+        visits = shape.parts[operand] if resident else others * shape.terms
+        loads += visits * _load_cycles(config, shape, plan, operand)
+    return loads
 
 
 def cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:

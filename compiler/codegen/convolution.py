@@ -19,7 +19,14 @@ from compiler.codegen.contraction_axes import Axis, Box, boxes
 from compiler.codegen.contraction_loop import Block, ContractionLoop
 from compiler.codegen.contraction_operands import DotWeights, Operand, Tiling, cut
 from compiler.codegen.contraction_output import Epilogue, Grid
-from compiler.codegen.contraction_prepare import Prepared, arranged, prepare, scheme
+from compiler.codegen.contraction_prepare import (
+    Array,
+    Prepared,
+    arranged,
+    constant_array,
+    prepare,
+    scheme,
+)
 from compiler.codegen.contraction_sink import (
     epilogue_bytes,
     epilogue_of,
@@ -27,9 +34,11 @@ from compiler.codegen.contraction_sink import (
     make_sink,
 )
 from compiler.codegen.contraction_slabs import k_tiles, make_slabs
-from compiler.codegen.convolution_depthwise import body_of, ranges
+from compiler.codegen.convolution_depthwise import Work, body_of
+from compiler.codegen.convolution_depthwise import choose as choose_depthwise
 from compiler.codegen.convolution_depthwise import emit as emit_depthwise
 from compiler.codegen.convolution_depthwise_tile import Depthwise
+from compiler.codegen.convolution_diagonal import Diagonal, block_width
 from compiler.codegen.convolution_operands import Input, WindowActivations
 from compiler.codegen.convolution_packing import PackedWindows, copied_groups, line_length
 from compiler.codegen.convolution_plan import Shape, choose
@@ -203,11 +212,37 @@ def _emit_depthwise(context: Context, conv: Convolution, epilogue: Epilogue,
                           conv.features)
     fused = body_of(depthwise, epilogue, _parameters(conv, epilogue))
     issues = fused.body.issues if fused is not None else prod(depthwise.taps)
-    rows = ranges(context, depthwise, epilogue_bytes(contraction, epilogue, made)
-                  + (WORD if fused is None else 0), issues, location)
-    boxes_, axis = _result_axes(conv, epilogue, rows)
+    weights = _diagonal_weights(conv, contraction) if fused is not None else None
+    result_bytes = epilogue_bytes(contraction, epilogue, made) + (WORD if fused is None else 0)
+    work = Work(result_bytes, issues, None if weights is None else _issues_alone(epilogue))
+    plan = choose_depthwise(context, depthwise, work, location)
+    boxes_, axis = _result_axes(conv, epilogue, plan.rows)
     grid = _grid(conv, epilogue, boxes_, _columns(axis, conv.features, conv.features))
-    emit_depthwise(context, depthwise, rows, grid, epilogue, fused, location)
+    array = None
+    if plan.blocks and weights is not None:
+        count = min(plan.blocks * block_width(context.config), conv.features)
+        array = Diagonal(context, depthwise, count, weights, location)
+    emit_depthwise(context, depthwise, plan, grid, epilogue, fused, array, location)
+
+
+def _diagonal_weights(conv: Convolution, contraction: Contraction) -> Array | None:
+    """Weights [kernel positions, features] for the array; None when it must not be used."""
+    if not contraction.op.attrs.get("finite") or conv.features != conv.groups \
+            or conv.scheme.local is not ElementType.BF16:
+        return None
+    layout = conv.kernel_layout
+    load = _unreversed(contraction.rhs, conv.source.windows, layout)
+    order = (*layout.spatial, layout.features, layout.batch)
+    array = constant_array(load, conv.scheme.local, order)
+    return None if array is None else array.reshape(-1, conv.features)
+
+
+def _issues_alone(epilogue: Epilogue) -> int | None:
+    """Instructions of the epilogue as kernels of their own; None when they need temporaries."""
+    kernels = partition(epilogue.graph, epilogue.outputs, epilogue.elements)
+    if any(number < 0 for kernel in kernels for number in kernel.outputs):
+        return None
+    return sum(kernel.body.issues for kernel in kernels)
 
 
 def _parameters(conv: Convolution, epilogue: Epilogue) -> tuple[int, ...]:

@@ -1,22 +1,40 @@
 """Depthwise convolution on the vector unit: one input feature for each group.
 
-The matrix unit would use one row of its array. Here the lanes go along the features, and a kernel
-adds up the products of all kernel positions for a strip of results, in ascending order as the
-matrix unit does; so the bits are the same. What follows the convolution is computed in the same
-kernel when it fits; otherwise the sums go through the scratchpad.
+The lanes go along the features, and a kernel adds up the products of all kernel positions for a
+strip of results, in ascending order as the matrix unit does; so the bits are the same. What follows
+the convolution is computed in the same kernel when it fits; otherwise the sums go through the
+scratchpad. Some of the features may be left to the matrix unit (`convolution_diagonal`), which
+works on them meanwhile; what follows their sums is a kernel of its own.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from math import prod
 
 from compiler.codegen.body import DoesNotFitError
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_axes import Axis, Box
-from compiler.codegen.contraction_loop import Block, Piece, Slab, Visit
+from compiler.codegen.contraction_loop import Block, Piece, Slab, Visit, accumulator_levels
 from compiler.codegen.contraction_operands import Tiling
-from compiler.codegen.contraction_output import ComputeResult, Epilogue, Grid, Sums
+from compiler.codegen.contraction_output import (
+    ComputeResult,
+    Epilogue,
+    Grid,
+    LocalPort,
+    Sums,
+    gather_sums,
+)
 from compiler.codegen.convolution_depthwise_tile import Depthwise, Tile, four, three
+from compiler.codegen.convolution_diagonal import (
+    Diagonal,
+    block_width,
+    tile_cycles,
+    units,
+    weight_bytes,
+)
 from compiler.codegen.convolution_operands import WindowActivations
+from compiler.codegen.convolution_plan import TRAFFIC
 from compiler.codegen.convolution_rows import Rows, even_sizes, row_ranges
 from compiler.codegen.convolution_taps import Port, TapsBody, strips, taps_body
 from compiler.codegen.elementwise import WORD
@@ -31,6 +49,8 @@ from hw.isa.dtypes import DType
 SLAB = Slab(0, 0, 0, (), opens=True, closes=True, last=True)
 BUFFERS = 2
 """Tiles of the input that fit the scratchpad at once: in use, and on the way."""
+SPREAD = 2
+"""Shares of the array that are tried: so many blocks around an even one."""
 
 
 def body_of(conv: Depthwise, epilogue: Epilogue, parameters: Sequence[int]) -> TapsBody | None:
@@ -47,66 +67,124 @@ def body_of(conv: Depthwise, epilogue: Epilogue, parameters: Sequence[int]) -> T
     return None
 
 
-def ranges(context: Context, conv: Depthwise, result_bytes: int, issues: int, location: Location
-           ) -> list[Rows]:
-    """The ranges of rows with the fewest predicted cycles.
+@dataclass(frozen=True)
+class Work:
+    """What a depthwise convolution takes.
 
-    Args:
-        result_bytes: scratchpad for each result element; issues: instructions for each group.
+    Attributes:
+        result_bytes: scratchpad for each result element.
+        issues: instructions for each group, with those of all kernel positions.
+        after_array: instructions for each group whose sums the array makes; None when it cannot.
+    """
+
+    result_bytes: int
+    issues: int
+    after_array: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How it is cut.
+
+    Attributes:
+        rows: ranges of rows; `blocks` of features on the array, the first ones.
+    """
+
+    rows: tuple[Rows, ...]
+    blocks: int
+
+
+def choose(context: Context, conv: Depthwise, work: Work, location: Location) -> Plan:
+    """The plan with the fewest predicted cycles.
 
     Raises:
         CompileError: not even one result's windows fit.
     """
+    config = context.config
     room = context.scratchpad.limit - conv.weight_bytes
     lines, length = (1, *conv.rows)[-2:]
     limits = {n * length for n in even_sizes(lines)} | {*even_sizes(length), prod(conv.rows)}
-    choices = [row_ranges(conv.rows, limit) for limit in sorted(limits)]
-    fitting = [rows for rows in choices if _need(conv, rows, result_bytes) <= room]
+    plans = [Plan(tuple(row_ranges(conv.rows, limit)), blocks) for limit in sorted(limits)
+             for blocks in _shares(config, conv, work)]
+    fitting = [p for p in plans if _need(config, conv, p, work.result_bytes) <= room and (
+        not p.blocks or prod(p.rows[0].sizes) <= config.accumulator_rows // 2)]
     if not fitting:
         raise CompileError(
             f"windows of this convolution do not fit the scratchpad of "
             f"{context.config.scratchpad_bytes} bytes: use a configuration with a larger one",
             location)
-    return min(fitting, key=lambda rows: _cycles(context.config, conv, rows, issues))
+    return min(fitting, key=lambda plan: _cycles(config, conv, plan, work))
 
 
-def _need(conv: Depthwise, rows: Sequence[Rows], result_bytes: int) -> int:
-    buffers = min(BUFFERS, len(rows))
-    return max(buffers * conv.source.tile_bytes(r.sizes)
-               + prod(r.sizes) * conv.features * result_bytes for r in rows)
+def _shares(config: AcceleratorConfig, conv: Depthwise, work: Work) -> list[int]:
+    """Blocks of features on the array: none, all, or about so many that both units finish
+    together."""
+    if work.after_array is None:
+        return [0]
+    blocks = -(-conv.features // block_width(config))
+    taps = prod(conv.taps)
+    even = round(blocks * work.issues / (taps + max(work.issues - work.after_array, 1)))
+    return sorted({0, blocks} | {n for n in range(even - SPREAD, even + SPREAD + 1)
+                                 if 0 < n < blocks})
 
 
-def _cycles(config: AcceleratorConfig, conv: Depthwise, rows: Sequence[Rows], issues: int) -> int:
-    """The kernels, the first load and the last store."""
-    sizes = rows[0].sizes
-    kernels = strips(config, three(sizes), conv.source.channels, issues)
-    compute = conv.multiplier * sum(part.cycles(issues) for part in kernels)
+def _need(config: AcceleratorConfig, conv: Depthwise, plan: Plan, result_bytes: int) -> int:
+    buffers = min(BUFFERS, len(plan.rows))
+    return weight_bytes(config, conv, plan.blocks) + max(
+        buffers * conv.source.tile_bytes(r.sizes)
+        + prod(r.sizes) * conv.features * result_bytes for r in plan.rows)
+
+
+def _cycles(config: AcceleratorConfig, conv: Depthwise, plan: Plan, work: Work) -> int:
+    """Of the busiest engine, the first load, the end and the last store."""
+    sizes = plan.rows[0].sizes
+    own = max(conv.source.channels - plan.blocks * block_width(config), 0)
+    kernels = strips(config, three(sizes), own, work.issues) if own else []
+    compute = conv.multiplier * sum(part.cycles(work.issues) for part in kernels)
     load = timing.dma_cycles(config, 1, conv.source.tile_bytes(sizes))
     store = timing.dma_cycles(config, 1, prod(sizes) * conv.features * WORD // 2)
-    return len(rows) * max(compute, load) + load + store
+    weights = last = 0
+    if plan.blocks:
+        rows, after = prod(sizes), work.after_array or 0
+        together = units(config, rows, plan.blocks)
+        finish = [timing.kernel_cycles(config, rows * count, after) for _, count in together]
+        array = prod(conv.taps) * sum(
+            count * tile_cycles(config, rows, count) for _, count in together)
+        compute, last = max(compute + sum(finish), array), finish[-1]
+        weights = timing.dma_cycles(config, 1, weight_bytes(config, conv, plan.blocks))
+    busiest = max(len(plan.rows) * compute, len(plan.rows) * load + weights)
+    return busiest + load + last + store + (len(plan.rows) * load + weights) // TRAFFIC
 
 
-def emit(context: Context, conv: Depthwise, rows: Sequence[Rows], grid: Grid, epilogue: Epilogue,
-         fused: TapsBody | None, location: Location) -> None:
+def emit(context: Context, conv: Depthwise, plan: Plan, grid: Grid, epilogue: Epilogue,
+         fused: TapsBody | None, array: Diagonal | None, location: Location) -> None:
     """Appends the commands.
 
     Args:
         fused: what `body_of` returned.
+        array: the plan's blocks on the array, None when there are none.
     """
+    rows = plan.rows
     tiling = Tiling(grid.rows, (Box(0, (0,), (Axis(conv.features, (1,)),)),), (), ((0, 0),),
                     ("none", "none"))
     activations = WindowActivations(context, conv.source, rows, tiling, conv.features, 1, location)
-    output = _Output(context, grid, epilogue, conv, fused, location)
+    output = _Output(context, grid, epilogue, conv, fused, array, location)
     size = max(conv.source.tile_bytes(part.sizes) for part in rows)
     buffers = min(BUFFERS, len(rows))
-    with context.buffer(conv.weight_bytes + buffers * size, location) as weights:
+    diagonals = 0 if array is None else array.bytes
+    with context.buffer(conv.weight_bytes + diagonals + buffers * size, location) as weights:
         _load_weights(context, conv, weights, location)
+        first_tile = weights + conv.weight_bytes + diagonals
+        if array is not None:
+            array.load(weights + conv.weight_bytes)
         for number, part in enumerate(rows):
             block = Block(0, number, 0)
-            tile = weights + conv.weight_bytes + number % buffers * size
-            activations.load(Visit(block, SLAB), tile)
+            at = Visit(block, SLAB)
+            tile = first_tile + number % buffers * size
+            activations.load(at, tile)
             output.open(block)
-            output.multiply(block, part.sizes, tile, weights)
+            (piece,) = activations.pieces(at, 1)
+            output.multiply(block, part.sizes, piece, tile, weights)
             output.close()
     output.end()
 
@@ -129,33 +207,71 @@ class _Output(ComputeResult):
     """Sums of products, and what becomes of them."""
 
     def __init__(self, context: Context, grid: Grid, epilogue: Epilogue, conv: Depthwise,
-                 fused: TapsBody | None, location: Location) -> None:
+                 fused: TapsBody | None, array: Diagonal | None, location: Location) -> None:
         super().__init__(context, grid, epilogue, DType.S32 if conv.is_integer else DType.F32,
                          location)
-        self.conv, self.fused = conv, fused
+        self.conv, self.fused, self.array = conv, fused, array
 
-    def multiply(self, block: Block, sizes: Sequence[int], tile: int, weights: int) -> None:
+    def multiply(self, block: Block, sizes: Sequence[int], piece: Piece, tile: int, weights: int
+                 ) -> None:
         """Appends the kernels of one tile, and the stores of its results.
 
         Args:
-            sizes: results along batch and spatial dimensions.
+            sizes: results along batch and spatial dimensions; `piece`: the walk over them.
         """
-        piece = Piece(0, prod(sizes), 0, ())
         if self.fused is None:
             self._in_two_steps(block, piece, sizes, (tile, weights))
             return
         sums = self._sums(0)
-        extents = (1, *(axis.size for axis in self.grid.rows[block.rows].axes), self.conv.features)
+        extents = self._extents(block, sums, piece)
         results = [self._result(place, block, piece, sums, extents)
                    for place in self.epilogue.results]
         operands = {number: Port(r.address, four(r.strides), r.dtype)
                     for number, r in self.residents.items()}
-        Tile(self.context, self.conv, sizes, tile, weights, self.location).emit(
-            self.fused, operands, [Port(r.address, four(r.strides[1:]), r.dtype) for r in results])
+        work = Tile(self.context, self.conv, sizes, tile, weights, self.location)
+        parts = work.parts(0 if self.array is None else self.array.features,
+                           self.fused.body.issues)
+        ports = [Port(r.address, four(r.strides[1:]), r.dtype) for r in results]
+        emit_own = partial(work.emit, body=self.fused, operands=operands, results=ports)
+        if self.array is None:
+            emit_own(parts)
+        else:
+            together = units(self.context.config, piece.rows, len(self.array.blocks))
+            done = 0
+            for number, (first, count) in enumerate(together):
+                row = self.context.accumulators.allocate(piece.rows * count, self.location)
+                products = list(self.array.multiply(
+                    (tile, self._diagonals(weights)), sizes, accumulator_levels(piece),
+                    (first, count), row))
+                # One after the other, as the units' queues are filled in the order of the program.
+                end = (number + 1) * len(parts) // len(together)
+                for left in range(len(products), 0, -1):
+                    self.context.add(products[-left])
+                    upto = done + (end - done) // left
+                    emit_own(parts[done:upto])
+                    done = upto
+                self._after_array(block, piece, (first, count), row, results)
+                work.forget()
+                self.context.accumulators.free(row)
         for place, port in zip(self.epilogue.results, results, strict=True):
             if not place.on_chip:
                 self._store(block, piece, sums, place, port.address)
                 self.context.scratchpad.free(port.address)
+
+    def _diagonals(self, weights: int) -> int:
+        return weights + self.conv.weight_bytes
+
+    def _after_array(self, block: Block, piece: Piece, blocks: tuple[int, int], row: int,
+                     results: Sequence[LocalPort]) -> None:
+        """The epilogue on the sums of some blocks, from an accumulator row on."""
+        assert self.array is not None
+        first, count = blocks
+        tiles = [(*self.array.blocks[first + n], row + n * piece.rows) for n in range(count)]
+        for sums in gather_sums(self.context, tiles, self.sums):
+            start, width, _ = sums.columns
+            ports = [LocalPort(r.address + start * r.strides[-1],
+                               (width * r.strides[-1], *r.strides[1:]), r.dtype) for r in results]
+            self._compute(sums, piece, self._extents(block, sums, piece), ports)
 
     def _in_two_steps(self, block: Block, piece: Piece, sizes: Sequence[int],
                       addresses: tuple[int, int]) -> None:
@@ -167,7 +283,8 @@ class _Output(ComputeResult):
             images, lines, length = three(sizes)
             strides = row_major((images, lines, length, self.conv.features))
             port = Port(address, four([n * WORD for n in strides]), self.sums)
-            Tile(self.context, self.conv, sizes, *addresses, self.location).emit(body, {}, [port])
+            work = Tile(self.context, self.conv, sizes, *addresses, self.location)
+            work.emit(work.parts(0, body.body.issues), body, {}, [port])
             self.take(block, self._sums(address), piece)
 
     def _sums(self, address: int) -> Sums:

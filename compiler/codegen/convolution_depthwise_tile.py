@@ -1,7 +1,7 @@
 """The kernels of a depthwise convolution over one tile of its input."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from compiler.codegen.clamps import clamped
@@ -77,9 +77,18 @@ class Tile:
         self.factor_taps = _taps(conv, (conv.taps[1] * position, position))
         self.held: object = None
 
-    def emit(self, body: TapsBody, operands: dict[int, Port], results: Sequence[Port]) -> None:
-        channels = self.conv.source.channels
-        for part in strips(self.context.config, self.sizes, channels, body.body.issues):
+    def parts(self, first: int, issues: int) -> list[Strips]:
+        """The strips of the input's features from `first` on, of so many instructions a group."""
+        channels = self.conv.source.channels - first
+        if not channels:
+            return []
+        return [replace(part, first=(*part.first[:-1], part.first[-1] + first))
+                for part in strips(self.context.config, self.sizes, channels, issues)]
+
+    def emit(self, parts: Sequence[Strips], body: TapsBody, operands: dict[int, Port],
+             results: Sequence[Port]) -> None:
+        """Appends the kernels of some strips."""
+        for part in parts:
             for j in range(self.conv.multiplier):
                 inputs = {n: self._of_result(port, j) for n, port in operands.items()}
                 self._hold(part, j, body, inputs)
@@ -92,6 +101,10 @@ class Tile:
                     {i: clamped(part.stream(self._of_result(port, j)), body.clamps[i])
                      for i, port in enumerate(results)},
                     self.location, strip=part.inner.bound)
+
+    def forget(self) -> None:
+        """Other kernels have used the registers."""
+        self.held = None
 
     def _of_result(self, port: Port, j: int) -> Port:
         """The port as seen from the input's features: those of the j-th result of each."""

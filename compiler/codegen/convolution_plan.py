@@ -109,11 +109,12 @@ def _doubling(first: int, last: int) -> list[int]:
 
 
 def _size(rows: Sequence[Rows]) -> int:
-    return max(prod(r.sizes) for r in rows)
+    """Rows of the largest range, which is the first one: only the last may be smaller."""
+    return prod(rows[0].sizes)
 
 
 def _tile_bytes(shape: Shape, plan: Plan) -> int:
-    return max(shape.source.tile_bytes(r.sizes) for r in plan.rows)
+    return shape.source.tile_bytes(plan.rows[0].sizes)
 
 
 def _bytes(shape: Shape, plan: Plan) -> int:

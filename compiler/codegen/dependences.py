@@ -7,7 +7,7 @@ of others.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from compiler.codegen.commands import Command, Interval
 from hw.isa.host import Engine
@@ -35,18 +35,36 @@ class _Segment:
     """Accesses to a range of bytes, as positions in the command list.
 
     Attributes:
-        writers: what has been written since a command wrote all of it, that one first.
+        writers: what has been written since a command wrote all of it, that one first; of each
+            the position and in `stripes` the bytes.
         readers: the last one of each engine.
     """
 
-    __slots__ = ("readers", "writers")
+    __slots__ = ("readers", "stripes", "writers")
 
-    def __init__(self, writers: list[tuple[int, Stripe]], readers: dict[Engine, int]) -> None:
-        self.writers, self.readers = writers, readers
+    def __init__(self, writers: list[int], stripes: list[Stripe], readers: dict[Engine, int]
+                 ) -> None:
+        self.writers, self.stripes, self.readers = writers, stripes, readers
 
-    def written_by(self, stripe: Stripe) -> Iterator[int]:
-        """The writers of a stripe."""
-        return (writer for writer, other in self.writers if overlap(stripe, other))
+    def copy(self) -> "_Segment":
+        return _Segment(self.writers.copy(), self.stripes.copy(), self.readers.copy())
+
+    def written_by(self, stripe: Stripe, found: set[int]) -> None:
+        """Adds the writers of a stripe."""
+        if stripe is None:
+            found.update(self.writers)
+            return
+        for writer, other in zip(self.writers, self.stripes, strict=True):
+            if overlap(stripe, other):
+                found.add(writer)
+
+    def add(self, writer: int, stripe: Stripe) -> None:
+        """Notes a writer of a stripe; it has waited for earlier ones of the same."""
+        if stripe in self.stripes:
+            position = self.stripes.index(stripe)
+            del self.writers[position], self.stripes[position]
+        self.writers.append(writer)
+        self.stripes.append(stripe)
 
 
 class _Space:
@@ -54,22 +72,21 @@ class _Space:
 
     def __init__(self) -> None:
         self.starts = [-END, END]
-        self.segments = [_Segment([], {})]
+        self.segments = [_Segment([], [], {})]
 
     def _cut(self, address: int) -> int:
         """Position of the segment that starts at an address, splitting one if needed."""
         position = bisect_left(self.starts, address)
         if self.starts[position] != address:
-            before = self.segments[position - 1]
             self.starts.insert(position, address)
-            self.segments.insert(position, _Segment(list(before.writers), dict(before.readers)))
+            self.segments.insert(position, self.segments[position - 1].copy())
         return position
 
     def read(self, interval: Interval, reader: int, engine: Engine, found: set[int]) -> None:
         _, first, end, *_ = interval
         stripe = _stripe(interval)
         for segment in self.segments[self._cut(first) : self._cut(end)]:
-            found.update(segment.written_by(stripe))
+            segment.written_by(stripe, found)
             segment.readers[engine] = reader
 
     def write(self, interval: Interval, writer: int, found: set[int]) -> None:
@@ -77,16 +94,16 @@ class _Space:
         stripe = _stripe(interval)
         start, stop = self._cut(first), self._cut(end)
         for segment in self.segments[start:stop]:
-            found.update(segment.written_by(stripe))
+            segment.written_by(stripe, found)
             found.update(segment.readers.values())
         if stripe is None or any(len(s.writers) == MOST_WRITERS for s in self.segments[start:stop]):
             for segment in self.segments[start:stop]:
-                found.update(other for other, _ in segment.writers)
-            self.segments[start:stop] = [_Segment([(writer, None)], {})]
+                found.update(segment.writers)
+            self.segments[start:stop] = [_Segment([writer], [None], {})]
             del self.starts[start + 1 : stop]
             return
         for segment in self.segments[start:stop]:
-            segment.writers = [w for w in segment.writers if w[1] != stripe] + [(writer, stripe)]
+            segment.add(writer, stripe)
 
 
 def _stripe(interval: Interval) -> Stripe:

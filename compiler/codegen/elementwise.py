@@ -12,7 +12,7 @@ from compiler.codegen.footprint import Step, footprint, transfers
 from compiler.codegen.graph import Graph, inputs
 from compiler.codegen.nests import merge_dimensions, tiles
 from compiler.codegen.operands import Loader, Operand, Resident
-from compiler.codegen.partition import Kernel, partition
+from compiler.codegen.partition import RESULT, Kernel, partition
 from compiler.errors import Location
 from compiler.ir.types import ElementType, row_major
 from compiler.ops.views import View
@@ -24,7 +24,7 @@ BUFFERS = 4
 TILES = 8
 """Tiles a nest is cut into at least, when they stay long enough, so that transfers overlap."""
 SHORTEST_TILE_STRIPS = 8
-WORD = 4
+WORD, LANE_BITS = 4, 32
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ def generate(context: Context, nest: Nest) -> None:
     if prod(nest.shape) == 0:
         return
     nest = _merged(nest)
-    kernels = partition(nest.graph, nest.outputs, [r.element for r in nest.results])
+    elements = [r.element for r in nest.results]
+    kernels = partition(nest.graph, nest.outputs, elements,
+                        [n for n, element in enumerate(elements) if element.bits == LANE_BITS])
     temporaries = -min((0, *(n for kernel in kernels for n in kernel.outputs)))
     loaders = [Loader(context, operand, nest.location) for operand in nest.operands]
     tables = KernelTables(context, kernels, nest.location)
@@ -75,7 +77,7 @@ def generate(context: Context, nest: Nest) -> None:
     largest = max(_groups(extents, lanes) for _, extents in boxes) * lanes * WORD
     # Kernels follow each other in order: one place for each temporary does for all tiles.
     temporary = [context.scratchpad.allocate(largest, nest.location) for _ in range(temporaries)]
-    used = sorted({n for kernel in kernels for n in kernel.inputs if n >= 0})
+    used = sorted({n for kernel in kernels for n in kernel.inputs if 0 <= n < RESULT})
     for start, extents in boxes:
         operands = {n: loaders[n].box(start, extents) for n in used}
         _tile(context, nest, kernels, operands, start, extents, temporary, tables)
@@ -160,18 +162,19 @@ def _tile(context: Context, nest: Nest, kernels: Sequence[Kernel], operands: dic
     whole = Stream(0, groups * lanes, WORD, ((groups, lanes * WORD),), DType.S32, lane_level=1)
 
     def port(number: int) -> Stream:
+        if number >= 0:
+            resident = results[number - RESULT] if number >= RESULT else operands[number]
+            return _clipped(resident, len(extents)).stream(extents, lanes)
         address = temporary[-1 - number]
         return Stream(address, whole.n0, WORD, whole.levels, DType.S32, lane_level=1)
 
     for kernel in kernels:
         inputs = tables.streams(kernel)
         for stream, number in enumerate(kernel.inputs):
-            inputs[stream] = port(number) if number < 0 else _clipped(
-                operands[number], len(extents)).stream(extents, lanes)
+            inputs[stream] = port(number)
         outputs = {}
         for stream, (number, clamp) in enumerate(zip(kernel.outputs, kernel.clamps, strict=True)):
-            outputs[stream] = port(number) if number < 0 else clamped(_clipped(
-                results[number], len(extents)).stream(extents, lanes), clamp)
+            outputs[stream] = port(number) if number < 0 else clamped(port(RESULT + number), clamp)
         context.kernel(groups, kernel.body, inputs, outputs, nest.location)
     for target, box in zip(nest.results, results, strict=True):
         close_box(context, target, box, start, full, nest.location)

@@ -15,6 +15,7 @@ from compiler.codegen.commands import LOCAL
 from compiler.codegen.context import Context, Place
 from compiler.codegen.control import lower_case, lower_while
 from compiler.codegen.copies import copy
+from compiler.codegen.explain import describe_group
 from compiler.codegen.groups import generate
 from compiler.codegen.inplace import InPlace, Wanted, hand_on, renamed_value, retyped, same_bytes
 from compiler.codegen.interface import Donation, interface
@@ -37,6 +38,7 @@ class Lowered:
         inputs, outputs: places of arguments and results.
         input_bytes, output_bytes, workspace_bytes: sizes of the windows.
         workspace_bound: most bytes of the workspace in use at once.
+        explained: a line about each group.
     """
 
     program: ProgramOp
@@ -47,6 +49,7 @@ class Lowered:
     output_bytes: int
     workspace_bytes: int
     workspace_bound: int
+    explained: Sequence[str] = ()
 
 
 def lower(function: FuncOp, config: AcceleratorConfig,
@@ -81,7 +84,7 @@ def _lower(lowering: "Lowering", function: FuncOp, donated: Sequence[Donation]) 
     program = ProgramOp(Region(context.block))
     return Lowered(program, context.constants.data, ends.inputs, ends.outputs,
                    ends.input_bytes, ends.output_bytes, context.workspace.size,
-                   context.workspace.live_peak)
+                   context.workspace.live_peak, lowering.explained)
 
 
 class Lowering:
@@ -93,12 +96,14 @@ class Lowering:
 
     Attributes:
         current: the operation of the function's block that is being lowered.
+        explained: a line about each group.
     """
 
     def __init__(self, context: Context, function: FuncOp,
                  reserved: Mapping[Operation, int] | None) -> None:
         self.context = context
         self.current: Operation | None = None
+        self.explained: list[str] = []
         self.last_uses = last_uses(function)
         self.in_place = InPlace(self.last_uses)
         self._temporary: set[Place] = set()
@@ -133,8 +138,11 @@ class Lowering:
         elif op.kind == "case":
             lower_case(self, op, places)
         elif op.kind == "fused":
+            before = self.context.cycles.copy()
             if not self._is_there(op):
                 generate(self.context, op)
+            self.explained.append(
+                describe_group(op, self.context.places, self.context.cycles - before))
         else:
             raise CompileError(f"no code for {op.kind}: report the model", op.source)
 

@@ -1,10 +1,10 @@
 """A computation as one kernel, or as several when one is not enough.
 
 Values that cross from one kernel to a later one go through 32-bit temporaries; operands are read
-again by every kernel that uses them.
+again by every kernel that uses them. So are results whose 32 bits are stored as they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from compiler.codegen.body import OUTPUT, Assembler, DoesNotFitError
@@ -14,14 +14,17 @@ from compiler.codegen.graph import INPUT, LEAVES, Graph, Node, fuse_products
 from compiler.ir.types import ElementType
 from hw.isa.params import BODY_LENGTH, OUTPUT_STREAMS
 
+RESULT = 1 << 20
+"""In `Kernel.inputs`: from here on numbers of results, which earlier kernels have written."""
+
 
 @dataclass(frozen=True)
 class Kernel:
     """One kernel of a computation.
 
     Attributes:
-        inputs: what each input stream carries: the number of an operand, or -1 - t for the
-            temporary t.
+        inputs: what each input stream carries: the number of an operand, -1 - t for the
+            temporary t, or RESULT + r for the result r.
         outputs: where each output stream goes: the number of a result, or -1 - t.
         clamps: what each output stream clamps to.
         tables: contents of the tables `gather` reads, empty for none.
@@ -34,21 +37,22 @@ class Kernel:
     tables: bytes
 
 
-def partition(graph: Graph, outputs: Sequence[int], elements: Sequence[ElementType] = ()
-              ) -> list[Kernel]:
+def partition(graph: Graph, outputs: Sequence[int], elements: Sequence[ElementType] = (),
+              readable: Collection[int] = ()) -> list[Kernel]:
     """Kernels that compute the outputs, in order.
 
     Args:
         outputs: nodes; output number i goes to result i.
         elements: the types that results are stored as, for output streams to clamp; without
             them nothing is left to streams.
+        readable: results that later kernels may read in the place of temporaries.
     """
     outputs, clamps = leave_clamps(graph, outputs, elements)
     graph, outputs = fuse_products(graph, outputs)
     try:
         return [_kernel(graph, list(zip(outputs, range(len(outputs)), strict=True)), clamps)]
     except DoesNotFitError:
-        return _Partition(graph, outputs, clamps).kernels
+        return _Partition(graph, outputs, clamps, readable).kernels
 
 
 def _kernel(graph: Graph, outputs: Sequence[tuple[int, int]], clamps: Sequence[Clamp | None]
@@ -68,8 +72,8 @@ def _kernel(graph: Graph, outputs: Sequence[tuple[int, int]], clamps: Sequence[C
 class _Partition:
     """Cuts the instructions, in their order, into the longest runs that fit."""
 
-    def __init__(self, graph: Graph, outputs: Sequence[int], clamps: Sequence[Clamp | None]
-                 ) -> None:
+    def __init__(self, graph: Graph, outputs: Sequence[int], clamps: Sequence[Clamp | None],
+                 readable: Collection[int]) -> None:
         self.graph, self.clamps = graph, clamps
         self.results: dict[int, list[int]] = {}
         for number, node in enumerate(self._as_instructions(outputs)):
@@ -78,6 +82,9 @@ class _Partition:
                          for operand in node.operands}
         self.order = [p for p, node in enumerate(graph.nodes) if node.kind not in LEAVES
                       and (p in self.last_use or p in self.results)]
+        self.readable = {
+            node: RESULT + number for node, numbers in self.results.items() for number in numbers
+            if number in readable and clamps[number] is None}
         self.temporaries: dict[int, int] = {}
         self.kernels: list[Kernel] = []
         start = 0
@@ -114,7 +121,8 @@ class _Partition:
             node = self.graph.nodes[position]
             operands = tuple(self._operand(part, names, o) for o in node.operands)
             names[position] = part.append(Node(node.kind, operands, swizzle=node.swizzle))
-        crossing = [p for p in leaving if self.last_use.get(p, -1) > run[-1]]
+        crossing = [p for p in leaving
+                    if self.last_use.get(p, -1) > run[-1] and p not in self.readable]
         new = {p: len(self.temporaries) + i for i, p in enumerate(crossing)}
         ports = [(names[p], number) for p in leaving for number in self.results.get(p, [])]
         ports += [(names[p], -1 - temporary) for p, temporary in new.items()]
@@ -130,6 +138,8 @@ class _Partition:
             return names[position]
         node = self.graph.nodes[position]
         if node.kind not in LEAVES:
-            node = Node(INPUT, value=-1 - self.temporaries[position])
+            number = self.readable.get(position)
+            node = Node(INPUT, value=-1 - self.temporaries[position] if number is None
+                        else number)
         names[position] = part.append(node)
         return names[position]

@@ -7,8 +7,10 @@ ahead. Of the tensors that compete for room those win that save the most DRAM tr
 they occupy it.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 from xdsl.ir import Block, Operation, SSAValue
 
@@ -23,7 +25,7 @@ from compiler.ops.views import View
 from hw.config import AcceleratorConfig
 from hw.isa.params import LEVELS
 
-WORKING = {"dot_general": 4, "convolution": 2, "loop": 8, "concatenate": 8}
+WORKING = {"dot_general": 4, "convolution": 4, "loop": 8, "concatenate": 8}
 """What share of the scratchpad a group keeps for its buffers, as divisor."""
 OTHER_WORKING = 4
 
@@ -34,14 +36,14 @@ class Resident:
 
     Attributes:
         bytes: rounded up to whole lines of the scratchpad.
-        readers: groups that read it.
+        saved: bytes that need not be loaded or stored.
     """
 
     value: SSAValue
     first: int
     last: int
     bytes: int
-    readers: int
+    saved: int
 
     @property
     def is_constant(self) -> bool:
@@ -50,8 +52,11 @@ class Resident:
     @property
     def gain(self) -> float:
         """DRAM passes saved for each group it is held through."""
-        saved = self.readers - 1 if self.is_constant else 1 + self.readers
-        return saved / (1 + self.last - self.first)
+        return self.saved / self.bytes / (1 + self.last - self.first)
+
+    def meets(self, other: "Resident") -> bool:
+        """Whether both live at the same time."""
+        return self.first <= other.last and other.first <= self.last
 
 
 @dataclass
@@ -83,14 +88,10 @@ def plan(block: Block, config: AcceleratorConfig, parts: dict[SSAValue, SSAValue
     made = {r.value for r in candidates}
     room = [config.scratchpad_bytes - reserved.get(op, working_bytes(op, config, made))
             for op in operations]
-    chosen: list[tuple[Resident, int]] = []
-    for resident in candidates:
-        depth = _depth(resident, chosen)
-        if depth + resident.bytes <= min(room[resident.first : resident.last + 1]):
-            chosen.append((resident, depth))
+    chosen = _improved(candidates, _placed(candidates, {}, room), room)
     residency = Residency()
     used = [0] * len(operations)
-    for resident, depth in chosen:
+    for resident, depth in chosen.items():
         addresses = residency.constants if resident.is_constant else residency.addresses
         addresses[resident.value] = config.scratchpad_bytes - depth - resident.bytes
         for position in range(resident.first, resident.last + 1):
@@ -100,10 +101,53 @@ def plan(block: Block, config: AcceleratorConfig, parts: dict[SSAValue, SSAValue
     return residency
 
 
-def _depth(resident: Resident, chosen: Sequence[tuple[Resident, int]]) -> int:
+def _placed(residents: Iterable[Resident], others: Mapping[Resident, int], room: Sequence[int]
+            ) -> dict[Resident, int]:
+    """Those for which there is room, in turn, each with its distance from the top.
+
+    Args:
+        others: the same of residents that are in place.
+        room: bytes that residents may use at each position.
+    """
+    chosen = dict(others)
+    for resident in residents:
+        depth = _depth(resident, chosen)
+        if depth + resident.bytes <= min(room[resident.first : resident.last + 1]):
+            chosen[resident] = depth
+    return chosen
+
+
+def _improved(candidates: Sequence[Resident], chosen: dict[Resident, int], room: Sequence[int]
+              ) -> dict[Resident, int]:
+    """Puts in what saves more than the ones that have to go for it: many short lives in a row may
+    keep a tensor out that all of them together are not worth."""
+    for resident in sorted(candidates, key=lambda r: -r.saved):
+        if resident in chosen or resident.bytes > min(room[resident.first : resident.last + 1]):
+            continue
+        near = {r: depth for r, depth in chosen.items() if r.meets(resident)}
+        first = min((r.first for r in near), default=0)
+        last = max((r.last for r in near), default=0)
+        around = {r: depth for r, depth in chosen.items()
+                  if r not in near and r.first <= last and first <= r.last}
+        # By gain the best ones come first, in order of birth they lie more densely.
+        by_gain = [resident, *sorted(near, key=lambda r: -r.gain)]
+        by_birth = sorted([resident, *near], key=lambda r: (r.first, -r.bytes))
+        for order in (by_gain, by_birth):
+            again = _placed(order, around, room)
+            if resident in again and _saved(again) > _saved(near) + _saved(around):
+                chosen = {r: depth for r, depth in chosen.items() if r not in near} | again
+                break
+    return chosen
+
+
+def _saved(residents: Iterable[Resident]) -> int:
+    return sum(r.saved for r in residents)
+
+
+def _depth(resident: Resident, chosen: Mapping[Resident, int]) -> int:
     """The least distance from the top at which it overlaps none that lives at the same time."""
-    taken = sorted((depth, depth + other.bytes) for other, depth in chosen
-                   if other.first <= resident.last and resident.first <= other.last)
+    taken = sorted((depth, depth + other.bytes) for other, depth in chosen.items()
+                   if other.meets(resident))
     depth = 0
     for first, end in taken:
         if first - depth >= resident.bytes:
@@ -136,6 +180,7 @@ class _Candidates:
         self.read: dict[SSAValue, list[int]] = {}
         self.refused: set[SSAValue] = set()
         self.factors: dict[SSAValue, list[int]] = {}
+        self.moved: Counter[SSAValue] = Counter()
         for number, op in enumerate(operations):
             self._note(number, op, parts)
         self.found = [r for r in map(self._resident, self.made) if r is not None]
@@ -152,6 +197,9 @@ class _Candidates:
             if isinstance(analysed, Contraction):
                 for value in _constant_factors(analysed, self.config):
                     self.factors.setdefault(value, []).append(number)
+            for load in _loads(analysed):
+                if load.value not in parts:
+                    self.moved[load.value] += _bytes_read(load)
         for value in op.operands:
             whole = parts.get(value, value)
             self.read.setdefault(whole, []).append(number)
@@ -163,13 +211,16 @@ class _Candidates:
         for value in op.results:
             whole = parts.get(value, value)
             self.made.setdefault(whole, []).append(number)
+            if value not in parts:
+                self.moved[value] += tensor_of(value).bytes
             if not makes:
                 self.refused.add(whole)
 
     def _constant(self, value: SSAValue, readers: Sequence[int]) -> Resident:
         line, tensor = self.config.line_bytes, tensor_of(value)
         size = tensor.size * min(tensor.element.size, ElementType.BF16.size)
-        return Resident(value, readers[0], readers[-1], -(-size // line) * line, len(readers))
+        return Resident(value, readers[0], readers[-1], -(-size // line) * line,
+                        tensor.bytes * (len(readers) - 1))
 
     def _resident(self, value: SSAValue) -> Resident | None:
         if value in self.refused or value not in self.read:
@@ -177,7 +228,25 @@ class _Candidates:
         line = self.config.line_bytes
         size = -(-max(tensor_of(value).bytes, 1) // line) * line
         readers = self.read[value]
-        return Resident(value, min(self.made[value]), max(readers), size, len(readers))
+        return Resident(value, min(self.made[value]), max(readers), size, self.moved[value])
+
+
+def _loads(analysed: Loop | Contraction | Movement) -> Iterator[Load]:
+    """The tensors that a group reads; each access once."""
+    if isinstance(analysed, Movement):
+        nodes: Iterable[object] = analysed.operands
+    elif isinstance(analysed, Contraction):
+        nodes = (analysed.lhs, analysed.rhs, *analysed.epilogue.nodes)
+    else:
+        nodes = analysed.nodes
+    yield from dict.fromkeys(node for node in nodes if isinstance(node, Load))
+
+
+def _bytes_read(load: Load) -> int:
+    """Bytes of the elements that an access touches, each counted once."""
+    view, tensor = load.view, tensor_of(load.value)
+    touched = prod(n for n, stride in zip(view.shape, view.strides, strict=True) if stride)
+    return min(touched * tensor.element.size, tensor.bytes)
 
 
 def _unreadable(analysed: Loop | Contraction | Movement, config: AcceleratorConfig

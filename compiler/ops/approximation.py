@@ -23,23 +23,29 @@ STEPS = 60
 SAMPLES = 200
 
 
-def minimax(function: Callable[[float], float], low: float, high: float, powers: Sequence[int]
-            ) -> list[float]:
+def bf16_unit(value: float) -> float:
+    """One unit in the last place of a number's nearest bf16."""
+    return float(2.0 ** (np.floor(np.log2(abs(value))) - 7))
+
+
+def minimax(function: Callable[[float], float], low: float, high: float, powers: Sequence[int],
+            unit: Callable[[float], float] | None = None) -> list[float]:
     """Coefficients of a sum of powers of x that is near a function on [low, high], the largest
-    error in units in the last place of bf16 as small as it gets.
+    error in `unit`s as small as it gets; without, in units in the last place of bf16.
 
     Lawson's iteration (C. L. Lawson, 1961): least squares whose weights grow with the error.
     """
     x = np.linspace(low, high, SAMPLES)
     exact = np.array([function(float(v)) for v in x])
-    unit = 2.0 ** (np.floor(np.log2(np.abs(exact))) - 7)
-    basis = np.stack([x**n for n in powers], 1) / unit[:, None]
+    units = np.array([unit(float(v)) for v in x] if unit is not None
+                     else [bf16_unit(float(v)) for v in exact])
+    basis = np.stack([x**n for n in powers], 1) / units[:, None]
     weights = np.full(SAMPLES, 1 / SAMPLES)
     best, coefficients = np.inf, np.zeros(len(powers))
     for _ in range(STEPS):
         root = np.sqrt(weights)
-        found = np.linalg.lstsq(basis * root[:, None], exact / unit * root, rcond=None)[0]
-        error = np.abs(basis @ found - exact / unit)
+        found = np.linalg.lstsq(basis * root[:, None], exact / units * root, rcond=None)[0]
+        error = np.abs(basis @ found - exact / units)
         if error.max() < best:
             best, coefficients = error.max(), found
         weights *= error

@@ -1,11 +1,11 @@
-"""The error function and its complement, which gelu is made of."""
+"""The error function, its complement, and gelu, which is made of them."""
 
 import math
 from collections.abc import Callable
 
 import numpy as np
 
-from compiler.ops.approximation import fit, horner, minimax
+from compiler.ops.approximation import bf16_unit, fit, horner, minimax
 from compiler.ops.arithmetic import SIGN
 from compiler.ops.builder import Builder, V
 from compiler.ops.division import TOP_BITS
@@ -61,6 +61,26 @@ def _logistic_argument(square: float) -> float:
     return math.log(math.erfc(-x) / math.erfc(x)) / x
 
 
+GELU_LAST = 4.0
+"""gelu left of -4 is smaller than 2**-12, and its error smaller than 2**-20."""
+
+
+def _normal(x: float) -> float:
+    """The normal distribution's probability of less than x."""
+    return math.erfc(-x / math.sqrt(2)) / 2
+
+
+def _gelu_power(x: float) -> float:
+    """-g with gelu(x) = x/(1 + e**-g)."""
+    return math.log(_normal(-x) / _normal(x))
+
+
+def _gelu_unit(x: float) -> float:
+    """The change of g that changes gelu(-x) by one unit in the last place of bf16."""
+    return bf16_unit(x * _normal(-x)) / (x * _normal(-x) * _normal(x))
+
+
+GELU = minimax(_gelu_power, 2.0**-8, GELU_LAST, range(1, 8, 2), _gelu_unit)
 ERFC_UNIT = fit(_logistic_argument, 0.0, UNIT_LAST**2, 3)
 ERF_SMALL = fit(_erf_tail, 0.0, SMALL**2, 6)
 ERFC_SCALED = fit(_scaled_erfc, -1.0, (LAST - POLE) / (LAST + POLE), 13)
@@ -149,3 +169,20 @@ class Erfc(FloatFunction):
         left = b.fsub(b.const(2.0), far)
         far = b.sel(b.flt(x, b.const(0.0)), left, far)
         return b.sel(b.flt(magnitude(b, x), b.const(0.25)), near, far)
+
+
+@register
+class Gelu(FloatFunction):
+    """x times the normal distribution function, to bf16; only fast math makes it."""
+
+    name = "gelu"
+    dialect = "isthmus"
+
+    def exact_value(self, x: NdArray) -> NdArray:
+        return _vectorised(lambda v: v * _normal(v))(x)
+
+    def lower(self, b: Builder[V], call: Call, *operands: V) -> V:
+        """x times a logistic function. The polynomial rises everywhere, so nothing is clamped."""
+        (x,) = operands
+        power = b.exp(b.fmul(x, horner(b, b.fmul(x, x), GELU)))
+        return b.fmul(x, b.rcp(b.fadd(power, b.const(1.0))))

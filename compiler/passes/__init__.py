@@ -17,6 +17,7 @@
     fast_math     only on request: rewrites that change rounding
     check         refuses what cannot become code
     row_slices    normalisations are cut so that contractions start before their end
+    line_slices   depthwise convolutions are cut so that the product of each reads it on chip
     slices        chains of contractions are cut so that what is between them stays on chip
     fuse          operations become groups
 """
@@ -36,6 +37,7 @@ from compiler.passes.extremes import extremes
 from compiler.passes.fast_math import fast_math
 from compiler.passes.fold import fold
 from compiler.passes.fuse import LEVELS, fuse
+from compiler.passes.line_slices import line_slices
 from compiler.passes.pointwise import pointwise
 from compiler.passes.row_slices import row_slices
 from compiler.passes.share import share
@@ -78,6 +80,7 @@ def optimise(module: ModuleOp, *, fusion: str = "full", relaxed: bool = False,
     check(module)
     if fusion == "full":
         row_slices(module)
+        line_slices(module, scratchpad_bytes)
         slices(module, scratchpad_bytes)
     refusals = fuse(module, fusion)
     module.verify()

@@ -60,11 +60,16 @@ def _fuse_block(block: Block, level: str) -> list[str]:
     for conversion, reader in widened:
         groups.merge(conversion, reader, level)
     if level != "none":
+        sunk = dict(widened)
         for op in groups.operations:
+            if op in sunk and groups.together(op, sunk[op]):
+                continue
             if is_elementwise(op) or is_reduction(op):
                 # What is computed last takes the work on several results: it could not go
                 # with the others before that.
-                for producer in sorted(groups.producers(op), key=groups.depth, reverse=True):
+                producers = [p for producer in groups.producers(op) for p in (
+                    groups.producers(producer) if sunk.get(producer) is op else (producer,))]
+                for producer in sorted(producers, key=groups.depth, reverse=True):
                     if is_fusible(producer) and \
                             iteration_shape(op) == tensor_of(producer.results[0]).shape:
                         groups.merge(producer, op, level)

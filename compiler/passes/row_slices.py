@@ -19,8 +19,8 @@ from compiler.ops.views import ViewOperation
 from compiler.passes.slicing import Slicer, follow, operand_cuts, sources
 
 PIECES = 4
-FEWEST_ROWS = 16
-"""Rows of a slice at least: with fewer the array loads weights as long as it uses them."""
+FEWEST_ROWS = 53
+"""Rows of a slice at least: with fewer an array of 16 x 16 waits for its own sums."""
 FEWEST_ELEMENTS = 1 << 14
 """Of a normalisation that is worth it: its passes take some thousand cycles."""
 
@@ -63,7 +63,7 @@ def _opens(op: HloOp) -> bool:
     x = tensor_of(op.operands[0])
     d = _row_dimension(x.shape)
     return (tuple(op.attrs["dimensions"]) == (x.rank - 1,) and d is not None
-            and x.shape[d] >= PIECES * FEWEST_ROWS and x.size >= FEWEST_ELEMENTS
+            and x.shape[d] >= 2 * FEWEST_ROWS and x.size >= FEWEST_ELEMENTS
             and not _is_sliced(op.operands[0]))
 
 
@@ -166,7 +166,7 @@ def _slice(block: Block, region: Region) -> None:
     parts: dict[SSAValue, list[SSAValue]] = {value: [] for value in wanted}
     first = region.members[0].results[0]
     extent = tensor_of(first).shape[region.dims[first]]
-    step = -(-extent // PIECES)
+    step = -(-extent // min(PIECES, extent // FEWEST_ROWS))
     for start in range(0, extent, step):
         size = min(step, extent - start)
         for op in region.members:

@@ -23,9 +23,10 @@ from compiler.ops.elementwise import Elementwise
 from compiler.ops.views import ViewOperation
 from compiler.passes.slicing import Cuts, Slicer, follow, operand_cuts, sources
 
-SHARE = 6
+SHARE = 16
 """A slice's largest value takes at most the scratchpad divided by this: a softmax holds two of
-them, the next slice another one, and weights need room as well."""
+them, the next slice another one, and the factors of the products before and after it stay on chip
+meanwhile."""
 MOST_SLICES = 64
 """More would make the overhead of each slice count."""
 

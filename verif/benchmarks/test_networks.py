@@ -58,6 +58,24 @@ def test_results_agree_with_jax(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
+def test_fusion_keeps_every_bit(name: str) -> None:
+    network = SMALL[name]()
+    outputs = [
+        isthmus.run(isthmus.compile(network.module, config="tiny", bind=network.weights,
+                                    fusion=fusion), network.inputs).outputs
+        for fusion in ("full", "none")]
+    for fused, unfused in zip(*outputs, strict=True):
+        assert fused.tobytes() == unfused.tobytes()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_fast_math_stays_within_the_tolerance(name: str) -> None:
+    network = SMALL[name]()
+    program = isthmus.compile(network.module, config="tiny", bind=network.weights, fast_math=True)
+    check(network, isthmus.run(program, network.inputs).outputs)
+
+
+@pytest.mark.parametrize("name", SMALL)
 def test_tolerance_is_above_bfloat16_s_own_error(name: str) -> None:
     network = SMALL[name]()
     check(network, network.reference(np.float32))

@@ -8,7 +8,7 @@ import pytest
 from compiler.codegen.clamps import Clamp, clamped
 from compiler.codegen.commands import Stream, kernel
 from compiler.codegen.graph import CONSTANT, INPUT, LANE, Graph, leave_to_streams
-from compiler.codegen.partition import Kernel, partition
+from compiler.codegen.partition import RESULT, Kernel, partition
 from compiler.errors import Location
 from compiler.ir.types import ElementType
 from compiler.ops.builder import Builder, V
@@ -77,7 +77,8 @@ def execute(kernels: Sequence[Kernel], inputs: Sequence[Bits], outputs: int,
         made = kernel(
             TINY,
             GROUPS, item.body,
-            {s: stream(("i" if n >= 0 else "t", n)) for s, n in enumerate(item.inputs)},
+            {s: stream(("o", n - RESULT) if n >= RESULT else ("i" if n >= 0 else "t", n))
+             for s, n in enumerate(item.inputs)},
             {s: stream(("o" if n >= 0 else "t", n), clamp)
              for s, (n, clamp) in enumerate(zip(item.outputs, item.clamps, strict=True))},
             4, Location())
@@ -92,8 +93,10 @@ def execute(kernels: Sequence[Kernel], inputs: Sequence[Bits], outputs: int,
             for s in start]
 
 
+@pytest.mark.parametrize("readable", [(), range(4)], ids=["temporaries", "results"])
 @pytest.mark.parametrize("operations, constants", [(3, 1), (20, 6), (70, 10), (150, 40)])
-def test_random_graphs(operations: int, constants: int, rng: np.random.Generator) -> None:
+def test_random_graphs(operations: int, constants: int, readable: Sequence[int],
+                       rng: np.random.Generator) -> None:
     for _ in range(6):
         graph = random_graph(rng, operations, constants)
         chosen = [int(i) for i in rng.integers(0, len(graph.nodes), 3)]
@@ -101,7 +104,7 @@ def test_random_graphs(operations: int, constants: int, rng: np.random.Generator
         inputs = [rng.integers(0, 1 << 32, (GROUPS, TINY.lanes)).astype(np.uint32)
                   for _ in range(INPUTS)]
         expected = evaluate(graph, inputs)
-        kernels = partition(graph, chosen)
+        kernels = partition(graph, chosen, readable=readable)
         for node, got in zip(chosen, execute(kernels, inputs, len(chosen)), strict=True):
             np.testing.assert_array_equal(got, expected[node])
 

@@ -30,15 +30,29 @@ def layer_norm(x: Any, scale: Any, offset: Any) -> Any:
     return (normal * scale + offset).astype(BF16)
 
 
+def biased(activation: Callable[[Any], Any]) -> Callable[..., Any]:
+    return lambda x, w, bias: activation(x @ w + bias)
+
+
 def lstm_cell(i: Any, f: Any, g: Any, o: Any, c: Any) -> Any:
     c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
     return jax.nn.sigmoid(o) * jnp.tanh(c), c
 
 
+def lstm_gates(*gates: Any) -> Any:
+    """With the state in f32, as mixed precision has it."""
+    h, c = lstm_cell(*(x.astype(np.float32) for x in gates))
+    return h.astype(BF16), c
+
+
+def erf_gelu(x: Any) -> Any:
+    return jax.nn.gelu(x, approximate=False)
+
+
 X, VECTOR = (64, 256), (256,)
 """Shapes of the operands; numbers of vectors are positive."""
 CASES: dict[str, tuple[Callable[..., Any], Sequence[tuple[int, ...]], float]] = {
-    "gelu": (lambda x: jax.nn.gelu(x, approximate=False), [X], 20),
+    "gelu": (erf_gelu, [X], 20),
     "gelu_tanh": (jax.nn.gelu, [X], 24),
     "silu": (jax.nn.silu, [X], 8),
     "sigmoid": (jax.nn.sigmoid, [X], 6),
@@ -53,6 +67,10 @@ CASES: dict[str, tuple[Callable[..., Any], Sequence[tuple[int, ...]], float]] = 
     "divide": (lambda x, y: x / y, [X, X], 2),
     "divide_rows": (lambda x, y: x / y[:, None], [X, (64,)], 1.1),
     "lstm": (lstm_cell, 5 * [X], 50),
+    "dense_gelu": (biased(erf_gelu), [X, (256, 256), VECTOR], 23),
+    "dense_gelu_tanh": (biased(jax.nn.gelu), [X, (256, 256), VECTOR], 26),
+    "dense_silu": (biased(jax.nn.silu), [X, (256, 256), VECTOR], 12),
+    "lstm_f32": (lstm_gates, 5 * [X], 43),
     "clipped_difference": (lambda x, y: jnp.clip(-x - y, -1, 1) * -0.5, [X, X], 6),
 }
 
@@ -67,8 +85,9 @@ def test_instructions_of_an_element(name: str, monkeypatch: pytest.MonkeyPatch) 
     assert instructions(name, Options(), monkeypatch) <= CASES[name][2]
 
 
-FAST = {"gelu": 12, "gelu_tanh": 9, "silu": 5, "sigmoid": 4, "batch_norm": 2.1, "layer_norm": 6,
-        "hard_swish": 5, "lstm": 36}
+FAST = {"gelu": 10, "gelu_tanh": 9, "silu": 5, "sigmoid": 4, "tanh": 5, "batch_norm": 2.1,
+        "layer_norm": 6, "hard_swish": 5, "lstm": 28, "lstm_f32": 25, "dense_gelu": 10,
+        "dense_gelu_tanh": 10, "dense_silu": 6}
 """Instructions under fast math."""
 
 

@@ -1,0 +1,137 @@
+"""Depthwise convolutions that vector unit and array share, under fast math."""
+
+from importlib import import_module
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from ml_dtypes import bfloat16
+
+from compiler.codegen import convolution_depthwise, convolution_diagonal
+from compiler.pipeline import Options, compile_module
+from hw.config import load as load_config
+from sim import model
+from verif.codegen.harness import execute
+from verif.compiler.models import export
+
+Array = np.ndarray[Any, Any]
+SHAPES = {
+    "square": ((1, 6, 6, 8), (3, 3), 1, 1),
+    "strided": ((2, 9, 7, 18), (3, 3), 2, 1),
+    "dilated": ((1, 12, 12, 10), (3, 2), 1, 2),
+    "few_rows": ((1, 2, 3, 23), (2, 2), 1, 1),
+    "many_rows": ((1, 24, 24, 7), (3, 3), 1, 1),
+    "line": ((2, 9, 12), (3,), 1, 1),
+}
+
+
+def layer(shape: tuple[int, ...], size: tuple[int, ...], stride: int, dilation: int
+          ) -> tuple[Any, Array]:
+    """Bound weights, a bias for each feature, and a clamp."""
+    rng = np.random.default_rng(0)
+    channels, n = shape[-1], len(size)
+    weights, bias, argument = (rng.standard_normal(s, np.float32).astype(bfloat16)
+                               for s in ((*size, 1, channels), (channels,), shape))
+    numbers = ("NHWC", "HWIO", "NHWC") if n == 2 else ("NWC", "WIO", "NWC")
+
+    def function(x: Any) -> Any:
+        y = jax.lax.conv_general_dilated(
+            x, weights, (stride,) * n, "SAME", rhs_dilation=(dilation,) * n,
+            dimension_numbers=numbers, feature_group_count=channels)
+        return jax.numpy.clip(y + bias, 0, 6)
+
+    return function, argument
+
+
+def run(function: Any, argument: Array, config: str, blocks: int, monkeypatch: pytest.MonkeyPatch
+        ) -> tuple[Array, int]:
+    """The result with so many blocks of features on the array, and those it had."""
+    made = []
+
+    def shares(machine: Any, conv: Any, work: Any) -> list[int]:
+        width = convolution_diagonal.block_width(machine)
+        made.append(min(blocks, -(-conv.features // width)))
+        assert work.after_array is not None
+        return made[-1:]
+
+    monkeypatch.setattr(convolution_depthwise, "_shares", shares)
+    program = compile_module(export(function, argument), load_config(config),
+                             Options(fast_math=True))
+    (found,) = execute(program, [argument])
+    return found, made[0]
+
+
+@pytest.mark.parametrize("config", ["tiny", "fpga"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_bits(name: str, config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same with some or all features on the array as with none."""
+    function, argument = layer(*SHAPES[name])
+    expected, none = run(function, argument, config, 0, monkeypatch)
+    assert none == 0
+    for blocks in (1, 2, 99):
+        found, used = run(function, argument, config, blocks, monkeypatch)
+        assert used > 0
+        assert found.tobytes() == expected.tobytes()
+
+
+def test_not_without_fast_math(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An infinity stays with its feature."""
+    function, argument = layer(*SHAPES["square"])
+    argument[0, 2, 2, 1] = np.inf
+    monkeypatch.setattr(convolution_diagonal.Diagonal, "__init__", None)
+    program = compile_module(export(function, argument), load_config("tiny"), Options())
+    (found,) = execute(program, [argument])
+    assert np.isfinite(np.delete(found, 1, axis=-1).astype(np.float32)).all()
+
+
+@pytest.mark.parametrize("padding, dilation", [("SAME", 1), ("VALID", 1), ("SAME", 2)])
+def test_slices_of_lines(padding: str, dilation: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bits as without slices, residual included."""
+    rng = np.random.default_rng(1)
+    depthwise, matrix, argument = (rng.standard_normal(s, np.float32).astype(bfloat16) for s in (
+        (3, 3, 1, 34), (1, 1, 34, 34), (1, 26, 23, 34)))
+    numbers = ("NHWC", "HWIO", "NHWC")
+
+    def function(x: Any) -> Any:
+        y = jax.lax.conv_general_dilated(
+            x, depthwise, (1, 1), padding, rhs_dilation=(dilation,) * 2, dimension_numbers=numbers,
+            feature_group_count=34)
+        z = jax.lax.conv_general_dilated(jax.numpy.clip(y, 0, 6), matrix, (1, 1), "VALID",
+                                         dimension_numbers=numbers)
+        return z + x if z.shape == x.shape else z
+
+    passes = import_module("compiler.passes.line_slices")
+    sliced, cut = [], passes._slice
+
+    def counted(*args: Any) -> None:
+        sliced.append(args)
+        cut(*args)
+
+    monkeypatch.setattr(passes, "_slice", counted)
+    results = []
+    for _ in range(2):
+        program = compile_module(export(function, argument), load_config("tiny"),
+                                 Options(fast_math=True))
+        results += execute(program, [argument])
+        monkeypatch.setattr(passes, "_slice", lambda *_: None)
+    assert sliced
+    assert results[0].tobytes() == results[1].tobytes()
+
+
+CYCLES = {
+    "14x14x384": ((1, 14, 14, 384), 1, 34_300),
+    "56x56x144": ((1, 56, 56, 144), 1, 158_800),
+    "112x112x96_strided": ((1, 112, 112, 96), 2, 188_100),
+}
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_cycles(name: str) -> None:
+    """1 % above what was reached: about half of what the vector unit takes alone, or what the bus
+    allows."""
+    shape, stride, limit = CYCLES[name]
+    function, argument = layer(shape, (3, 3), stride, 1)
+    program = compile_module(export(function, argument), load_config("default"),
+                             Options(fast_math=True))
+    assert model.run(program).cycles <= limit
