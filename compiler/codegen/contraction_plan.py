@@ -117,6 +117,9 @@ def _deepest(config: AcceleratorConfig, shape: Shape, plans: Sequence[Plan]) -> 
     # A strip of weights could not be loaded before the one in its place is finished with.
     near = [p for p, time in times.items() if time <= best + best // NEAR
             and (p.resident[1] != "strip" or time == best)]
+    loads = {p: _loads(config, shape, p) for p in near}
+    least = min(loads.values(), default=0)
+    near = [p for p in near if loads[p] <= least + least // TRAFFIC]
     wide = WIDE * config.array_cols
     return max(near, key=lambda p: (p.depth, min(p.columns, wide), -times[p]), default=None)
 

@@ -79,6 +79,8 @@ def _chain(first: HloOp) -> Chain | None:
     """What follows a contraction up to the next one; None if it cannot be cut, or if something
     else needs a value in between."""
     batch = len(first.attrs["dot_dimension_numbers"]["lhs_batching_dimensions"])
+    if not batch:
+        return None  # slices of rows would load weights again and again
     shape = first.tensor.shape
     batches = [d for d in range(batch) if shape[d] > 1][:1]
     rows = [d for d in range(batch, batch + 1) if d < len(shape) and shape[d] > 1]

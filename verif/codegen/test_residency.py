@@ -1,0 +1,92 @@
+"""Tensors that stay on chip: what reaches DRAM, and that nothing else changes."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+
+import isthmus
+from benchmarks.networks.layers import attention
+from benchmarks.networks.network import Array
+from benchmarks.networks.traffic import predict
+from hw.isa.program import Program
+
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+RNG_SEED = 7
+
+
+def drawn(*shape: int) -> Array:
+    return np.random.default_rng(RNG_SEED).standard_normal(shape).astype(BFLOAT16)
+
+
+def compiled(function: Callable[..., Any], arguments: list[Array], bind: Mapping[str, Array],
+             **options: Any) -> Program:
+    text = jax.jit(function).lower(*arguments, *bind.values()).as_text()
+    return isthmus.compile(text, bind=dict(bind), **options)
+
+
+def stored(function: Callable[..., Any], arguments: list[Array], **options: Any) -> int:
+    """Bytes written to DRAM."""
+    return predict(compiled(function, arguments, {}, **options), arguments).bytes_written
+
+
+def moved(function: Callable[..., Any], arguments: list[Array],
+          bind: Mapping[str, Array], **options: Any) -> float:
+    """Bytes loaded and stored over those of arguments, weights and result."""
+    program = compiled(function, arguments, bind, **options)
+    result = jax.eval_shape(function, *arguments, *bind.values())
+    needed = sum(a.nbytes for a in (*arguments, *bind.values()))
+    needed += result.size * result.dtype.itemsize
+    return predict(program, arguments).bytes / needed
+
+
+def heads(q: Any, k: Any, v: Any) -> Any:
+    return attention(q, k, v, jnp.ones((1, 1, 1, q.shape[2]), bool))
+
+
+def mlp(x: Any, up: Any, down: Any) -> Any:
+    return jax.nn.gelu(x @ up, approximate=False) @ down
+
+
+def test_scores_of_attention_never_visit_dram() -> None:
+    arguments = [drawn(1, 8, 128, 64) for _ in range(3)]
+    assert stored(heads, arguments) == arguments[0].nbytes
+    assert stored(heads, arguments, fusion="none") >= 8 * arguments[0].nbytes
+    # Keys and values are read again for each slice of rows.
+    assert moved(heads, arguments, {}) <= 1.55
+
+
+def test_hidden_layer_that_fits_stays_on_chip() -> None:
+    bind = {"arg1": drawn(256, 1024), "arg2": drawn(1024, 256)}
+    assert moved(mlp, [drawn(64, 256)], bind) <= 1.05
+
+
+def test_weights_of_an_unrolled_loop_are_loaded_once() -> None:
+    def steps(x: Any, w: Any) -> Any:
+        return jax.lax.scan(lambda h, _: (jnp.tanh(h @ w), None), x, None, length=8)[0]
+
+    assert moved(steps, [drawn(16, 128)], {"arg1": drawn(128, 128)}) <= 1.05
+
+
+@pytest.mark.parametrize("function", [heads, mlp], ids=["attention", "mlp"])
+@pytest.mark.parametrize("config", ["tiny", "tiny-nosfu"])
+def test_results_keep_their_bits(function: Callable[..., Any], config: str) -> None:
+    arguments = [drawn(1, 3, 20, 12) for _ in range(3)] if function is heads else [
+        drawn(70, 24), drawn(24, 56), drawn(56, 20)]
+    programs = [compiled(function, arguments, {}, config=config, fusion=fusion)
+                for fusion in ("full", "none")]
+    fused, unfused = (isthmus.run(p, arguments).outputs[0] for p in programs)
+    assert fused.tobytes() == unfused.tobytes()
+
+
+def test_groups_are_explained_with_cycles_and_places() -> None:
+    program = compiled(mlp, [drawn(64, 256)], {"arg1": drawn(256, 512), "arg2": drawn(512, 64)},
+                       explain=True)
+    first = next(line for line in program.notes["fusion"] if "dot_general" in line)
+    assert "erfc" in first
+    assert "matrix" in first
+    assert "1 of 1 results on chip" in first
