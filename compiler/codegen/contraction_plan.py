@@ -101,7 +101,7 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
     bounds = {p: _bound(config, shape, _ramped(p, config.array_rows)) for p in plans}
     loads = {p: shape.batch * _loads(config, shape, p) // TRAFFIC for p in plans}
     plans.sort(key=lambda p: bounds[p] + loads[p])
-    if shape.on_chip[0]:
+    if shape.on_chip[0] and (shape.rows >= config.array_rows or shape.on_chip[1]):
         return _deepest(config, shape, plans)
     finalists = {_ramped(p, start * config.array_rows): loads[p] for p in plans[:FINALISTS]
                  for start in RAMPS if start == 1 or start * config.array_rows <= p.depth}
