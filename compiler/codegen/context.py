@@ -43,6 +43,7 @@ class Context:
         accumulators: rows of the accumulators.
         constants: bytes of the constants window.
         places: where the values known so far live.
+        tightness: how often the room for tiles is halved, for buffers that plans do not foresee.
         kept: local addresses of constants that stay on chip; `loaded`: those that are there, as
             they lie in DRAM.
         block: the tile block commands are appended to.
@@ -57,9 +58,15 @@ class Context:
         self.workspace = Workspace()
         self.places: dict[SSAValue, Place] = {}
         self.kept: dict[SSAValue, int] = {}
+        self.tightness = 0
         self.loaded: dict[SSAValue, Place] = {}
         self.block = Block()
         self.cycles: Counter[Engine] = Counter()
+
+    @property
+    def plan_bytes(self) -> int:
+        """Scratchpad that a plan of tiles may count on."""
+        return self.scratchpad.limit >> self.tightness
 
     def place(self, value: SSAValue) -> Place:
         """Where a value lives; operands and results of a group have a place by the time its

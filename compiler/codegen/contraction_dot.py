@@ -133,7 +133,7 @@ def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, locati
         NoRoomError: its tiles do not fit the scratchpad.
     """
     config, shape = context.config, dot.shape
-    plan = choose(config, shape, context.scratchpad.limit)
+    plan = choose(config, shape, context.plan_bytes)
     if plan is None:
         raise NoRoomError(
             f"tiles of this contraction do not fit the scratchpad of {config.scratchpad_bytes} "

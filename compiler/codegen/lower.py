@@ -51,6 +51,9 @@ class Lowered:
     workspace_bound: int
     explained: Sequence[str] = ()
 
+MOST_TIGHT = 4
+"""Halvings of the room for tiles that are tried."""
+
 
 def lower(function: FuncOp, config: AcceleratorConfig,
           donated: Sequence[Donation] = (), *, on_chip: bool = True) -> Lowered:
@@ -64,15 +67,20 @@ def lower(function: FuncOp, config: AcceleratorConfig,
         CompileError: something in it has no code.
     """
     reserved: dict[Operation, int] = {}
+    tight: dict[Operation, int] = {}
     while True:
-        lowering = Lowering(Context(config), function, reserved if on_chip else None)
+        lowering = Lowering(Context(config), function, reserved if on_chip else None, tight)
         try:
             return _lower(lowering, function, donated)
         except NoRoomError:
-            # Fewer tensors stay on chip while the operation that ran out of room is at work.
+            # Fewer tensors stay on chip while the operation that ran out of room is at work; if
+            # none does, its tiles get smaller.
             op = lowering.current
-            if op is None or lowering.room(op) >= config.scratchpad_bytes:
+            if op is None or tight.get(op, 0) == MOST_TIGHT:
                 raise
+            if lowering.room(op) >= config.scratchpad_bytes:
+                tight[op] = tight.get(op, 0) + 1
+                continue
             reserved[op] = max(2 * reserved.get(op, 0), residency.working_bytes(op, config) * 2)
 
 
@@ -93,6 +101,7 @@ class Lowering:
     Args:
         reserved: bytes that operations need for their buffers, beyond the usual, when tensors may
             stay on chip; None when they may not.
+        tight: how often the room of an operation's tiles is halved.
 
     Attributes:
         current: the operation of the function's block that is being lowered.
@@ -100,14 +109,15 @@ class Lowering:
     """
 
     def __init__(self, context: Context, function: FuncOp,
-                 reserved: Mapping[Operation, int] | None) -> None:
+                 reserved: Mapping[Operation, int] | None, tight: Mapping[Operation, int]) -> None:
         self.context = context
         self.current: Operation | None = None
+        self._tight = tight
         self.explained: list[str] = []
         self.last_uses = last_uses(function)
         self.in_place = InPlace(self.last_uses)
         self._temporary: set[Place] = set()
-        main = function.body.block
+        main = self._main = function.body.block
         self._parts = parts_of(main)
         wholes = {part: whole for part, (whole, _) in self._parts.items()}
         self._residency = residency.Residency() if reserved is None else residency.plan(
@@ -154,10 +164,11 @@ class Lowering:
 
     def _limit_buffers(self, op: Operation) -> None:
         """Leaves the generators' buffers what the tensors on chip do not take meanwhile."""
-        limit = self._residency.limits.get(op)
-        if limit is not None:
-            self.current = op
-            self.context.scratchpad.limit = limit
+        if op.parent is not self._main:
+            return  # an operation of a loop has the room of the loop
+        self.current = op
+        self.context.tightness = self._tight.get(op, 0)
+        self.context.scratchpad.limit = self.room(op)
 
     def room(self, op: Operation) -> int:
         """Bytes that an operation's buffers may use."""
