@@ -75,11 +75,6 @@ def matmul_cycles(config: AcceleratorConfig, rows: int) -> int:
     return max(rows, config.array_rows, config.array_cols) + MATMUL_OVERHEAD
 
 
-def chained_matmul_cycles(config: AcceleratorConfig, rows: int) -> int:
-    """The same when the next `matmul` adds to the same accumulator rows."""
-    return max(matmul_cycles(config, rows), array_latency(config))
-
-
 def beats(config: AcceleratorConfig, row_bytes: int, offset: int = 0) -> int:
     """Bus beats of a contiguous row that starts at a DRAM offset."""
     return -(-(offset % config.bus_bytes + row_bytes) // config.bus_bytes)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from hw import timing
 from hw.config import AcceleratorConfig
 from hw.isa.dma import DmaForm
-from hw.isa.dtypes import DType
 from hw.isa.encoding import Instruction
 from hw.isa.host import Engine
 from hw.isa.matrix import LoadWeights, Multiply
@@ -197,8 +196,3 @@ class Timelines:
         # Two kernels are staged at the most: the next body waits for this one to start.
         self.ready[Engine.VECTOR] = max(self.ready[Engine.VECTOR], start + 1)
         self._finish(Engine.VECTOR, self._kernel_free + timing.KERNEL_RETIRE)
-
-
-def element_size(code: int) -> int:
-    """Bytes of an element by its type code."""
-    return DType(code).size
