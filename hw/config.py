@@ -94,6 +94,10 @@ class AcceleratorConfig:
         return 4 * max(self.array_rows, self.array_cols, self.lanes)
 
     @property
+    def scratchpad_lines(self) -> int:
+        return self.scratchpad_bytes // self.line_bytes
+
+    @property
     def accumulator_row_bytes(self) -> int:
         return 4 * self.array_cols
 
@@ -143,13 +147,13 @@ FPGA = AcceleratorConfig(
 )
 DEFAULT = AcceleratorConfig(
     name="default", array_rows=16, array_cols=16, lanes=16, strip_groups=16,
-    scratchpad_bytes=512 * KIB, scratchpad_banks=8,
+    scratchpad_bytes=512 * KIB, scratchpad_banks=32,
     accumulator_bytes=128 * KIB, accumulator_banks=4,
     bus_bytes=16, sfu_lanes=16,
 )
 LARGE = AcceleratorConfig(
     name="large", array_rows=32, array_cols=32, lanes=32, strip_groups=32,
-    scratchpad_bytes=2048 * KIB, scratchpad_banks=8,
+    scratchpad_bytes=2048 * KIB, scratchpad_banks=32,
     accumulator_bytes=512 * KIB, accumulator_banks=4,
     bus_bytes=32, sfu_lanes=32,
 )

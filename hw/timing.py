@@ -14,6 +14,7 @@ from functools import partial
 from hw.config import AcceleratorConfig
 from hw.isa.dtypes import DType
 from hw.isa.encoding import Instruction
+from hw.isa.host import ACCUMULATOR_BASE
 from hw.isa.params import INPUT_STREAMS, StreamParam, input_stream
 from hw.isa.vector import SPECIAL, STREAM_OPERAND
 
@@ -235,21 +236,62 @@ class KernelTimer:
         return 2 if op.MNEMONIC == "trans" else 1
 
 
-def kernel_run(config: AcceleratorConfig, params: Sequence[int],
-               body: Sequence[tuple[Instruction, int]], groups: int, strip: int) -> int:
-    """Cycles of a kernel from its launch to its last write, memory never refusing an access.
+def refused(config: AcceleratorConfig, rivals: float) -> float:
+    """Share of an access's attempts at the scratchpad that fail, rivals making so many accesses
+    per cycle: banks are interleaved pseudo-randomly, so each meets it in one of `banks` cases."""
+    return min(rivals / config.scratchpad_banks, 0.5)
+
+
+@dataclass(frozen=True)
+class KernelWork:
+    """What a kernel does, apart from what others do meanwhile.
+
+    Attributes:
+        issue: cycles from its first issue to its last result, memory never refusing an access.
+        accesses: memory accesses of each stream, outputs after inputs; and, in `crowded`, of
+            those in the scratchpad only.
+    """
+
+    config: AcceleratorConfig
+    issue: int
+    accesses: dict[int, int]
+    crowded: frozenset[int]
+
+    def cycles(self, reads: float = 0.0, writes: float = 0.0) -> int:
+        """Cycles from the launch to the last write.
+
+        Args:
+            reads, writes: accesses per cycle that other engines make to the scratchpad meanwhile.
+        """
+        working, met = float(self.issue), {True: reads, False: writes}
+        for stream, count in self.accesses.items():
+            port, alone = stream < INPUT_STREAMS, stream not in self.crowded
+            # A stream waits for those of lower numbers, and all wait for the other engines.
+            moving = count / (1 - (0 if alone else refused(self.config, met[port])))
+            met[port] += 0 if alone else count / max(self.issue, count)
+            working = max(working, moving + LANE_LATENCY)
+        return STREAM_LATENCY + OUTPUT_LATENCY + math.ceil(working)
+
+
+def kernel_work(config: AcceleratorConfig, params: Sequence[int],
+                body: Sequence[tuple[Instruction, int]], groups: int, strip: int) -> KernelWork:
+    """A kernel's work.
 
     Args:
         params: the vector unit's parameters; body: (instruction, repeat count) pairs.
     """
-    if groups == 0:
-        return 0
     timer = KernelTimer(config, body)
     issue = timer.run(groups, strip)
-    moving = [count * _group_accesses(config, params, stream)
-              for stream, count in timer.moved.items()]
-    working = max([issue, *(cycles + LANE_LATENCY for cycles in moving)])
-    return STREAM_LATENCY + OUTPUT_LATENCY + working
+    accesses = {stream: count * _group_accesses(config, params, stream)
+                for stream, count in sorted(timer.moved.items())}
+    return KernelWork(config, issue, accesses, frozenset(
+        stream for stream in accesses if _in_scratchpad(params, stream)))
+
+
+def _in_scratchpad(params: Sequence[int], stream: int) -> bool:
+    """A stream that accesses the scratchpad, not generated and not in the accumulators."""
+    return (params[input_stream(stream, StreamParam.BASE)] < ACCUMULATOR_BASE
+            and params[input_stream(stream, StreamParam.TYPE)] != DType.ADDR)
 
 
 def _group_accesses(config: AcceleratorConfig, params: Sequence[int], stream: int) -> int:

@@ -5,6 +5,7 @@ the commands that need them, so that help and usage errors come at once.
 """
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -85,12 +86,15 @@ def _parser() -> argparse.ArgumentParser:
 def _compile(options: argparse.Namespace) -> None:
     from isthmus import api
 
+    # Most of the many objects a compilation makes live as long as the process does.
+    gc.disable()
     bind = arrays(options.bind) if options.bind else {}
     program = api.compile(
         Path(options.model), config=options.config, fusion=options.fusion, bind=bind,
         fast_math=options.fast_math, narrow_64=options.narrow_64, dump=options.dump,
         explain=options.explain)
     write(options.output, lambda file: file.write(program.to_bytes()))
+    gc.freeze()
     for key, prefix in (("narrowed", "narrowed to 32 bits"), ("fusion", "fused"),
                         ("refused", "not fused")):
         for line in program.notes.get(key, ()):

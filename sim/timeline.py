@@ -17,6 +17,7 @@ from hw.isa.params import LEVELS, VECTOR_STRIP, DmaParam, MatrixParam
 from hw.isa.state import nest_indices
 from hw.isa.vector import Run
 from hw.timing import Memory
+from sim.traffic import Traffic
 
 BRANCH_CYCLES = 2
 """Extra cycles of a taken branch."""
@@ -56,11 +57,13 @@ class Timelines:
         self._finished = dict(self.ready)
         self._data_free = {Engine.LOAD: 0, Engine.STORE: 0}
         self._answered = {Engine.LOAD: 0, Engine.STORE: 0}
-        self._loader_free = self._feed_free = self._tile_ready = 0
+        self._loader_free = self._feed_free = self._tile_ready = 0.0
         self._shadow_taken = self._rows_free = 0
         self._begun: deque[int] = deque([0] * MULTIPLIES_AHEAD, MULTIPLIES_AHEAD)
         self._row_written = np.zeros(config.accumulator_rows, np.int64)
         self._kernel_free = 0
+        self._stored, self._loaded = Traffic(), Traffic()
+        self._activations, self._weights = Traffic(), Traffic()
         self._capture: Capture | None = None
 
     def idle_from(self, engine: Engine) -> int:
@@ -110,6 +113,7 @@ class Timelines:
         self._answered[engine] = answered
         done = max(start + max(math.ceil(beats / rate) + fill, rows), answered)
         self._data_free[engine] = done
+        (self._stored if engine is Engine.STORE else self._loaded).add(start, done, beats)
         self.busy[engine] = max(start, done - math.ceil(beats / rate)), done
         ahead = timing.requests_ahead(self.config, self.memory.latency)
         self.ready[engine] = max(first + rows, done - latency - ahead)
@@ -128,15 +132,19 @@ class Timelines:
         p = self.params[Engine.MATRIX]
         rows = p[MatrixParam.N] if instruction.transposed else p[MatrixParam.K]
         start = max(at, self._loader_free)
-        fetched = start + timing.WEIGHT_FETCH_LATENCY + rows
+        pace = self._pace(int(start), int(start) + rows, self._stored, self._activations)
+        fetching = rows * pace
+        self._weights.add(int(start), math.ceil(start + fetching), rows)
+        fetched = start + timing.WEIGHT_FETCH_LATENCY + fetching
         # Fed to the array column by column once the tile before it has been made active.
         begun = max(fetched, self._shadow_taken, self._feed_free)
         self._tile_ready = self._feed_free = begun + self.config.array_cols
-        self._loader_free = max(start + rows, begun - self.config.array_cols)
+        self._loader_free = max(start + fetching, begun - self.config.array_cols)
         # What counts as work of the matrix unit are rows of products, not weights.
-        self.busy[Engine.MATRIX] = self._tile_ready, self._tile_ready
-        self.ready[Engine.MATRIX] = start + 1
-        self._finish(Engine.MATRIX, self._tile_ready)
+        ready = math.ceil(self._tile_ready)
+        self.busy[Engine.MATRIX] = ready, ready
+        self.ready[Engine.MATRIX] = int(start) + 1
+        self._finish(Engine.MATRIX, ready)
 
     def _multiply(self, instruction: Multiply, row: int, at: int) -> None:
         rows = self._accumulator_rows(row)
@@ -144,11 +152,13 @@ class Timelines:
         at = max(at, self._begun[0])
         start = max(at + timing.MATMUL_START, self._rows_free)
         if instruction.swap:
-            start = max(start, self._tile_ready)
+            start = max(start, math.ceil(self._tile_ready))
             self._shadow_taken = start
-        launches = self._launches(rows, start)
+        pace = self._pace(start, start + len(rows), self._stored)
+        launches = self._launches(rows, start, pace)
         self._rows_free = int(launches[-1]) + 1 if len(launches) else start + 1
         self.busy[Engine.MATRIX] = start, self._rows_free
+        self._activations.add(start, self._rows_free, len(launches))
         self._begun.append(start)
         self.ready[Engine.MATRIX] = at + 1
         self._finish(Engine.MATRIX, self._rows_free + timing.array_latency(self.config))
@@ -161,10 +171,15 @@ class Timelines:
             rows += index[level] * p[MatrixParam.CSTRIDE1 + level]
         return rows % self.config.accumulator_rows
 
-    def _launches(self, rows: NDArray[np.int64], start: int) -> NDArray[np.int64]:
-        """Launch cycles: one row a cycle, none while its accumulators are in flight."""
+    def _pace(self, start: int, end: int, *rivals: Traffic) -> float:
+        """Cycles per access of a port that is refused when one of its rivals is in its bank."""
+        met = sum(rival.rate(start, end) for rival in rivals)
+        return 1 / (1 - timing.refused(self.config, met))
+
+    def _launches(self, rows: NDArray[np.int64], start: int, pace: float) -> NDArray[np.int64]:
+        """Launch cycles: `pace` cycles a row, none while its accumulators are in flight."""
         latency = timing.array_latency(self.config)
-        launches = start + np.arange(len(rows))
+        launches = start + (np.arange(len(rows)) * pace).astype(np.int64)
         distinct = len(np.unique(rows)) == len(rows)
         if not distinct or np.any(self._row_written[rows] > launches):
             cycle = start
@@ -188,11 +203,18 @@ class Timelines:
             self._capture = None
 
     def _run(self, kernel: Capture, at: int) -> None:
-        p = self.params[Engine.VECTOR]
         start = max(at, self._kernel_free)
-        cycles = timing.kernel_run(self.config, p, kernel.body, kernel.groups, p[VECTOR_STRIP])
+        cycles = self._kernel_cycles(kernel, start) if kernel.groups else 0
         self._kernel_free = start + cycles
         self.busy[Engine.VECTOR] = start, self._kernel_free
         # Two kernels are staged at the most: the next body waits for this one to start.
         self.ready[Engine.VECTOR] = max(self.ready[Engine.VECTOR], start + 1)
         self._finish(Engine.VECTOR, self._kernel_free + timing.KERNEL_RETIRE)
+
+    def _kernel_cycles(self, kernel: Capture, start: int) -> int:
+        p = self.params[Engine.VECTOR]
+        work = timing.kernel_work(self.config, p, kernel.body, kernel.groups, p[VECTOR_STRIP])
+        end = start + work.cycles()
+        reads = sum(rival.rate(start, end)
+                    for rival in (self._stored, self._activations, self._weights))
+        return work.cycles(reads, self._loaded.rate(start, end))

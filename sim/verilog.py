@@ -20,6 +20,11 @@ TOP = "top"
 _MODULE = re.compile(r"(?ms)^(?:attribute [^\n]*\n)*module (\\\S+)\n(.*?)^end$")
 _CELL = re.compile(r"(?m)^(  cell )(\\\S+)( )")
 _PORT = re.compile(r"^(  wire .*?(?:input|output|inout) )\d+(  (\S+))$")
+_PART = r"    if \((\S+)\[\d+\]\)\n      (\S+)\[(\S+)\]\[\d+:\d+\] <= (\S+)\[\d+:\d+\];\n"
+_MASKED_WRITE = re.compile(
+    r"(  always @\(posedge \S+\)) begin\n" + _PART
+    + r"(?:    if \(\2\[\d+\]\)\n      \3\[\4\]\[\d+:\d+\] <= \5\[\d+:\d+\];\n)+  end\n")
+_BITS = re.compile(r"\[(\d+):(\d+)\] <= ")
 _SCRIPT = """read_rtlil <<rtlil
 {rtlil}
 rtlil
@@ -45,7 +50,23 @@ def to_verilog(component: wiring.Component) -> str:
                           capture_output=True, text=True, check=False)
     if done.returncode:
         raise VerilogError(done.stderr.strip()[-4000:])
-    return done.stdout
+    return _MASKED_WRITE.sub(_write_at_once, done.stdout)
+
+
+def _write_at_once(match: re.Match[str]) -> str:
+    """A memory's write as one statement instead of one for each bit of its mask.
+
+    Verilator would test and clear a flag for each of them in every cycle, which for the 64 bytes
+    of a line is more code than for all the rest of a bank.
+    """
+    clock, mask, memory, address, value = match.groups()
+    parts = [(int(high), int(low)) for high, low in _BITS.findall(match[0])]
+    if [low for _, low in parts] != [0, *(high + 1 for high, _ in parts[:-1])]:
+        return match[0]  # bits that are never written
+    bits = ", ".join(f"{{{high - low + 1}{{{mask}[{number}]}}}}"
+                     for number, (high, low) in reversed(list(enumerate(parts))))
+    return (f"{clock}\n    if (|{mask})\n      {memory}[{address}] <= "
+            f"({memory}[{address}] & ~{{{bits}}}) | ({value} & {{{bits}}});\n")
 
 
 @contextmanager

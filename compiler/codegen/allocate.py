@@ -7,6 +7,7 @@ makes the next writer wait for the last reader.
 
 import hashlib
 from bisect import insort
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,11 @@ class Arena:
         self.limit = size
         self._live: list[tuple[int, int]] = []
         self._next = 0
+
+    def copy(self) -> "Arena":
+        other = copy(self)
+        other._live = self._live.copy()
+        return other
 
     def allocate(self, size: int, location: Location) -> int:
         """Address of `size` free units.
@@ -81,6 +87,17 @@ class Constants:
             self._offsets[key] = self._size
             self._append(raw)
         return self._offsets[key]
+
+    def __len__(self) -> int:
+        """Number of arrays."""
+        return len(self._offsets)
+
+    def shorten(self, count: int) -> None:
+        """Drops all but the first `count` arrays."""
+        while len(self._offsets) > count:
+            _, offset = self._offsets.popitem()
+            _, padding = self._pieces.pop(), self._pieces.pop()
+            self._size = offset - len(padding)
 
     def _append(self, raw: memoryview) -> None:
         self._pieces.append(raw)

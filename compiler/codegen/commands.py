@@ -169,13 +169,17 @@ class Transfer:
         return timing.dma_cycles(config, rows, self.n0 * self.dram_type.size)
 
 
+def _stride(level: tuple[int, int]) -> int:
+    return abs(level[1])
+
+
 def span(base: int, size: int, strides: Sequence[tuple[int, int]]) -> Interval:
     """Local bytes of blocks of `size` at base + sum(i*stride), for (bound, stride) pairs.
 
     Blocks that repeat at a pitch wider than what lies between are a striped interval.
     """
     first, end, width, pitch = base, base + size, size, 0
-    for bound, stride in sorted(strides, key=lambda pair: abs(pair[1])):
+    for bound, stride in sorted(strides, key=_stride):
         reach = (bound - 1) * stride
         if reach > 0:
             end += reach
@@ -284,23 +288,24 @@ class Stream:
         return span(self.base, self.dtype.size, [lanes, *levels])
 
     def parameters(self, number: int, is_output: bool) -> dict[int, int]:
-        index = output_stream if is_output else input_stream
-        p = {index(number, StreamParam.BASE): self.base & 0xFFFFFFFF,
-             index(number, StreamParam.N0): self.n0,
-             index(number, StreamParam.STRIDE0): self.stride0 & 0xFFFFFFFF,
-             index(number, StreamParam.LANE_LEVEL): self.lane_level,
-             index(number, StreamParam.TYPE): int(self.dtype)}
+        first = (output_stream if is_output else input_stream)(number, StreamParam.BASE)
+        p: dict[int, int] = {
+            first + StreamParam.BASE: self.base & 0xFFFFFFFF,
+            first + StreamParam.N0: self.n0,
+            first + StreamParam.STRIDE0: self.stride0 & 0xFFFFFFFF,
+            first + StreamParam.LANE_LEVEL: self.lane_level,
+            first + StreamParam.TYPE: int(self.dtype)}
         for level in range(LEVELS):
             bound, stride = self.levels[level] if level < len(self.levels) else (1, 0)
-            p[index(number, StreamParam(StreamParam.BOUND1 + level))] = bound
+            p[first + StreamParam.BOUND1 + level] = bound
             if bound > 1:
-                p[index(number, StreamParam(StreamParam.STRIDE1 + level))] = stride & 0xFFFFFFFF
+                p[first + StreamParam.STRIDE1 + level] = stride & 0xFFFFFFFF
         if is_output:
-            p[index(number, StreamParam.SATURATE)] = int(self.saturate or self.clamp is not None)
+            p[first + StreamParam.SATURATE] = int(self.saturate or self.clamp is not None)
             if self.clamp is not None:
-                p[index(number, StreamParam.LOW)], p[index(number, StreamParam.HIGH)] = self.clamp
+                p[first + StreamParam.LOW], p[first + StreamParam.HIGH] = self.clamp
         else:
-            p[index(number, StreamParam.FILL)] = self.fill
+            p[first + StreamParam.FILL] = self.fill
         return p
 
 

@@ -11,7 +11,7 @@ from xdsl.ir import Block, SSAValue
 from compiler.codegen import commands
 from compiler.codegen.allocate import Arena, Constants
 from compiler.codegen.commands import LOCAL, Body, Command, Interval, Stream, Transfer
-from compiler.codegen.tile import append
+from compiler.codegen.tile import End, append, cut_off, end_of
 from compiler.codegen.workspace import Workspace
 from compiler.errors import Location
 from compiler.ir.ops import HloOp
@@ -33,6 +33,21 @@ class Place:
     @property
     def on_chip(self) -> bool:
         return self.window == LOCAL
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How far code generation has come: copies of what shrinks again, sizes of what only grows."""
+
+    scratchpad: Arena
+    accumulators: Arena
+    workspace: Workspace
+    cycles: Counter[Engine]
+    block: Block
+    commands: End
+    constants: int
+    places: int
+    loaded: int
 
 
 class Context:
@@ -62,6 +77,22 @@ class Context:
         self.loaded: dict[SSAValue, Place] = {}
         self.block = Block()
         self.cycles: Counter[Engine] = Counter()
+
+    def mark(self) -> Mark:
+        """For `rewind`."""
+        return Mark(self.scratchpad.copy(), self.accumulators.copy(), self.workspace.copy(),
+                    self.cycles.copy(), self.block, end_of(self.block), len(self.constants),
+                    len(self.places), len(self.loaded))
+
+    def rewind(self, mark: Mark) -> None:
+        """Forgets everything since a mark, which must not be used again."""
+        self.scratchpad, self.accumulators = mark.scratchpad, mark.accumulators
+        self.workspace, self.cycles, self.block = mark.workspace, mark.cycles, mark.block
+        cut_off(self.block, mark.commands)
+        self.constants.shorten(mark.constants)
+        for known, count in ((self.places, mark.places), (self.loaded, mark.loaded)):
+            while len(known) > count:
+                known.popitem()
 
     @property
     def plan_bytes(self) -> int:

@@ -7,6 +7,7 @@ nest of rows. An axis has a stride in each operand it occurs in: k has two, rows
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from math import prod
 
@@ -35,7 +36,7 @@ class Box:
     offsets: tuple[int, ...]
     axes: tuple[Axis, ...]
 
-    @property
+    @cached_property
     def count(self) -> int:
         return prod(axis.size for axis in self.axes)
 

@@ -44,6 +44,7 @@ class Dot:
         result_bytes, epilogue_bytes, epilogue_loads: for each result element, in DRAM, in the
             scratchpad, and loaded for the epilogue.
         constants: the parts of constant weights, which are laid out when the plan is known.
+        steady: other contractions keep the array busy at its start and its end.
     """
 
     activations: Operand
@@ -54,6 +55,7 @@ class Dot:
     epilogue_bytes: int
     epilogue_loads: int
     constants: tuple[Array, ...] = ()
+    steady: bool = False
 
     @property
     def shape(self) -> Shape:
@@ -65,7 +67,7 @@ class Dot:
                      self.result_bytes, (pair[0].k_contiguous, pair[1].k_contiguous),
                      sum(len(group) for group in self.scheme.groups), self.scheme.parts,
                      self.epilogue_bytes, self.epilogue_loads, self.scheme.run,
-                     (pair[0].on_chip, pair[1].on_chip), bool(self.constants))
+                     (pair[0].on_chip, pair[1].on_chip), bool(self.constants), self.steady)
 
 
 def generate_dot(context: Context, contraction: Contraction) -> None:
@@ -103,7 +105,8 @@ def generate_dot(context: Context, contraction: Contraction) -> None:
                  made.local),
         tuple(o[2:] for o in offsets), made,
         sum(p.tensor.element.size for p in epilogue.results if not p.on_chip),
-        epilogue_bytes(contraction, epilogue, made), epilogue_loads(epilogue), rhs.arrays)
+        epilogue_bytes(contraction, epilogue, made), epilogue_loads(epilogue), rhs.arrays,
+        "beside" in op.attrs)
     emit_dot(context, dot, epilogue, is_plain(contraction), location)
     lhs.free(context)
     rhs.free(context)
@@ -154,7 +157,7 @@ def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, locati
         context, DotActivations(context, dot.activations, tiling, location),
         DotWeights(context, dot.weights, tiling, location),
         make_sink(context, grid, epilogue, plain, dot.scheme, location), slabs,
-        dot.scheme.local is ElementType.I8, location)
+        dot.scheme.local is ElementType.I8, location, steady=dot.steady)
     loop.run(_blocks(shape.batch, tiling, plan))
 
 

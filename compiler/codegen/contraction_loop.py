@@ -231,11 +231,14 @@ class ContractionLoop:
         blocks: in the order of their computation.
         slabs: of every block.
         integer: operands are s8.
+        steady: other contractions keep the array busy at its start and its end.
     """
 
     def __init__(self, context: Context, activations: Activations, weights: Weights, sink: Sink,
-                 slabs: Sequence[Slab], integer: bool, location: Location) -> None:
+                 slabs: Sequence[Slab], integer: bool, location: Location, *,
+                 steady: bool = False) -> None:
         self.context, self.location, self.integer = context, location, integer
+        self.steady = steady
         self.activations, self.weights, self.sink = activations, weights, sink
         self.slabs = slabs
         # The places of both operands are one region: two could leave no room between them.
@@ -248,7 +251,8 @@ class ContractionLoop:
         for number, block in enumerate(blocks):
             if self.activations.ahead:
                 self._bring_ahead(blocks[number:])
-            self._block(block, number == 0, number == len(blocks) - 1)
+            self._block(block, number == 0 and not self.steady,
+                        number == len(blocks) - 1 and not self.steady)
         if self.region is not None:
             self.context.scratchpad.free(self.region)
         self.sink.end()

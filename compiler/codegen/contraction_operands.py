@@ -7,6 +7,7 @@ DRAM are loaded as they are and transposed by the vector unit.
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 from compiler.codegen.commands import LOCAL
@@ -48,16 +49,16 @@ class Operand:
     free: tuple[Axis, ...]
     k: tuple[Axis, ...]
 
-    @property
+    @cached_property
     def on_chip(self) -> bool:
         """Whether it is a tensor in the scratchpad, which is read where it lies."""
         return self.places[0][0] == LOCAL
 
-    @property
+    @cached_property
     def k_contiguous(self) -> bool:
         return is_contiguous(self.k, self.index)
 
-    @property
+    @cached_property
     def free_contiguous(self) -> bool:
         return is_contiguous(self.free, 0) and prod(a.size for a in self.free) > 1
 
@@ -149,7 +150,7 @@ class _DotSource(Source):
 class DotActivations(_DotSource, Activations):
     """[rows][k] in the scratchpad."""
 
-    @property
+    @cached_property
     def _staged(self) -> bool:
         return not self.operand.k_contiguous and self.operand.free_contiguous
 
@@ -207,7 +208,7 @@ class DotWeights(_DotSource, Weights):
         else:
             self._fetch(at, address, size, self.frees[at.block.columns].count * size)
 
-    @property
+    @cached_property
     def _transposed(self) -> bool:
         return self.operand.k_contiguous and not self.operand.free_contiguous
 

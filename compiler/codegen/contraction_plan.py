@@ -52,6 +52,7 @@ class Shape:
         k_contiguous: whether activations, weights have their k contiguous in DRAM.
         on_chip: whether activations, weights are in the scratchpad already.
         in_panels: whether weights lie in DRAM block by block, as they are read.
+        steady: other work hides the start and the end.
     """
 
     batch: int
@@ -69,6 +70,7 @@ class Shape:
     longest: int | None = None
     on_chip: tuple[bool, bool] = (False, False)
     in_panels: bool = False
+    steady: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
         scratchpad_bytes: what the operands may use.
     """
     plans = [p for p in _candidates(config, shape) if _bytes(config, shape, p) <= scratchpad_bytes]
+    if shape.steady:
+        return min(plans, key=lambda p: _busy(config, shape, p), default=None)
     bounds = {p: _bound(config, shape, _ramped(p, config.array_rows)) for p in plans}
     loads = {p: shape.batch * _loads(config, shape, p) // TRAFFIC for p in plans}
     plans.sort(key=lambda p: bounds[p] + loads[p])
@@ -187,6 +191,17 @@ def _epilogue_bytes(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
             or staged + shape.epilogue_loads > shape.epilogue_bytes:
         return total
     return total - max(plan.columns - STAGED * config.array_cols, 0) * staged
+
+
+def _busy(config: AcceleratorConfig, shape: Shape, plan: Plan) -> tuple[int, int]:
+    """Cycles of the busiest engine; of equal ones the vector unit likes larger blocks."""
+    row_blocks, column_blocks = _parts(shape.rows, plan.rows), _parts(shape.columns, plan.columns)
+    loads = _loads(config, shape, plan)
+    blocks = row_blocks * column_blocks
+    compute = blocks * shape.terms * _parts(shape.k, plan.depth) * _slab_cycles(
+        config, plan, min(plan.depth, shape.k))
+    store = column_blocks * _store_cycles(config, shape, shape.rows, plan.columns)
+    return max(compute, loads, store) + loads // TRAFFIC, row_blocks
 
 
 def _bound(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:

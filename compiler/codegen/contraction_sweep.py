@@ -32,6 +32,7 @@ class Tile:
         stride: bytes from one row (column if transposed) of weights to the next.
         levels: (bound, activation stride in bytes, accumulator stride in rows), innermost first.
         integer: s8 instead of bf16.
+        diagonal: only weights with k = n exist.
     """
 
     weights: int
@@ -44,6 +45,7 @@ class Tile:
     levels: tuple[tuple[int, int, int], ...]
     integer: bool
     accumulate: bool
+    diagonal: bool = False
 
     @property
     def rows(self) -> int:
@@ -53,9 +55,10 @@ class Tile:
         """The tile so many steps on."""
         if not index:
             return self
-        return replace(self, weights=self.weights + index * line.weights,
-                       activations=self.activations + index * line.activations,
-                       row=self.row + index * line.rows)
+        return Tile(self.weights + index * line.weights,
+                    self.activations + index * line.activations, self.row + index * line.rows,
+                    self.k, self.n, self.stride, self.transposed, self.levels, self.integer,
+                    self.accumulate, self.diagonal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,9 @@ def _longest(config: AcceleratorConfig, rows: int) -> int:
 
 def _even(line: Line, limit: int) -> Iterator[tuple[int, Line]]:
     """Parts of a line, at most `limit` long and of similar length: (first, part)."""
+    if line.count <= limit:
+        yield 0, line
+        return
     parts = -(-line.count // limit)
     for i in range(parts):
         first, end = i * line.count // parts, (i + 1) * line.count // parts
@@ -114,7 +120,8 @@ def _even(line: Line, limit: int) -> Iterator[tuple[int, Line]]:
 def _command(config: AcceleratorConfig, tile: Tile, lines: tuple[Line, ...], location: Location
              ) -> Command:
     integer, transposed = int(tile.integer), int(tile.transposed)
-    weights = encoded(LoadWeights, transposed=transposed, integer=integer)
+    weights = encoded(LoadWeights, transposed=transposed, integer=integer,
+                      diagonal=int(tile.diagonal))
     product = encoded(Multiply, accumulate=int(tile.accumulate), swap=1)
     words = with_immediate(weights, tile.weights), with_immediate(product, tile.activations)
     repeat = Repeat(tuple(line.count for line in lines),

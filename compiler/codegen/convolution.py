@@ -20,10 +20,8 @@ from compiler.codegen.contraction_loop import Block, ContractionLoop
 from compiler.codegen.contraction_operands import DotWeights, Operand, Tiling, cut
 from compiler.codegen.contraction_output import Epilogue, Grid
 from compiler.codegen.contraction_prepare import (
-    Array,
     Prepared,
     arranged,
-    constant_array,
     prepare,
     scheme,
 )
@@ -48,7 +46,7 @@ from compiler.codegen.copies import copy
 from compiler.codegen.elementwise import WORD
 from compiler.codegen.operands import Operand as Walk
 from compiler.codegen.partition import partition
-from compiler.errors import CompileError, Location
+from compiler.errors import Location, NoRoomError
 from compiler.ir.loops import Contraction, Load
 from compiler.ir.types import ElementType, Tensor
 from compiler.ops.contraction import spatial_windows
@@ -61,7 +59,7 @@ def generate_convolution(context: Context, contraction: Contraction) -> None:
     """Appends the commands of a convolution and its epilogue.
 
     Raises:
-        CompileError: its tiles do not fit the scratchpad.
+        NoRoomError: its tiles do not fit the scratchpad.
     """
     op, location = contraction.op, contraction.op.source
     made = scheme(contraction.lhs.element, contraction.rhs.element,
@@ -140,9 +138,9 @@ def _emit(context: Context, conv: Convolution, epilogue: Epilogue, contraction: 
     config, source, made = context.config, conv.source, conv.scheme
     columns = conv.features // conv.groups
     weight_type = conv.kernel.places[0].tensor.element.memory
-    plan = choose(config, _shape(context, conv, epilogue, contraction), context.scratchpad.limit)
+    plan = choose(config, _shape(context, conv, epilogue, contraction), context.plan_bytes)
     if plan is None:
-        raise CompileError(
+        raise NoRoomError(
             f"tiles of this convolution do not fit the scratchpad of {config.scratchpad_bytes} "
             "bytes: use a configuration with a larger one", location)
     axes = conv.k_axes(plan.packed)
@@ -171,7 +169,7 @@ def _shape(context: Context, conv: Convolution, epilogue: Epilogue, contraction:
     height = config.array_rows
     tiles = sum(len(k_tiles(box, height)) for box in boxes(axes, [1 << 30]))
     packed = sum(len(k_tiles(box, height)) for box in boxes(conv.k_axes(packed=True), [1 << 30]))
-    packable = packed < tiles and line_length(conv.source) > 0
+    packable = packed < tiles and line_length(conv.source) > 0 and not conv.source.in_place
     issues = 0
     if not is_plain(contraction):
         issues = sum(k.body.issues for k in partition(
@@ -181,7 +179,8 @@ def _shape(context: Context, conv: Convolution, epilogue: Epilogue, contraction:
         prod(a.size for a in axes), tiles, conv.kernel.places[0].tensor.element.size,
         sum(p.tensor.element.size for p in epilogue.results),
         epilogue_bytes(contraction, epilogue, made), sum(len(g) for g in made.groups), made.parts,
-        made.run, issues, copied_groups(config, conv.source) if packable else 0)
+        made.run, issues, copied_groups(config, conv.source) if packable else 0,
+        conv.kernel.places[0].on_chip)
 
 
 def _result_axes(conv: Convolution, epilogue: Epilogue, rows: Sequence[Rows]
@@ -212,29 +211,18 @@ def _emit_depthwise(context: Context, conv: Convolution, epilogue: Epilogue,
                           conv.features)
     fused = body_of(depthwise, epilogue, _parameters(conv, epilogue))
     issues = fused.body.issues if fused is not None else prod(depthwise.taps)
-    weights = _diagonal_weights(conv, contraction) if fused is not None else None
     result_bytes = epilogue_bytes(contraction, epilogue, made) + (WORD if fused is None else 0)
-    work = Work(result_bytes, issues, None if weights is None else _issues_alone(epilogue))
+    shared = fused is not None and conv.features == conv.groups
+    work = Work(result_bytes, issues, _issues_alone(epilogue) if shared else None,
+                contraction.op.attrs.get("beside"))
     plan = choose_depthwise(context, depthwise, work, location)
     boxes_, axis = _result_axes(conv, epilogue, plan.rows)
     grid = _grid(conv, epilogue, boxes_, _columns(axis, conv.features, conv.features))
     array = None
-    if plan.blocks and weights is not None:
+    if plan.blocks:
         count = min(plan.blocks * block_width(context.config), conv.features)
-        array = Diagonal(context, depthwise, count, weights, location)
+        array = Diagonal(context.config, depthwise, count, location)
     emit_depthwise(context, depthwise, plan, grid, epilogue, fused, array, location)
-
-
-def _diagonal_weights(conv: Convolution, contraction: Contraction) -> Array | None:
-    """Weights [kernel positions, features] for the array; None when it must not be used."""
-    if not contraction.op.attrs.get("finite") or conv.features != conv.groups \
-            or conv.scheme.local is not ElementType.BF16:
-        return None
-    layout = conv.kernel_layout
-    load = _unreversed(contraction.rhs, conv.source.windows, layout)
-    order = (*layout.spatial, layout.features, layout.batch)
-    array = constant_array(load, conv.scheme.local, order)
-    return None if array is None else array.reshape(-1, conv.features)
 
 
 def _issues_alone(epilogue: Epilogue) -> int | None:

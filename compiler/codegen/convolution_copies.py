@@ -7,8 +7,11 @@ from math import gcd, prod
 from compiler.codegen.body import OUTPUT, Assembler
 from compiler.codegen.commands import Body, Stream
 from compiler.codegen.context import Context
+from compiler.codegen.elementwise import WORD
 from compiler.codegen.graph import Graph
 from compiler.errors import Location
+from hw import timing
+from hw.config import AcceleratorConfig
 from hw.isa.dtypes import DType
 from hw.isa.params import LEVELS
 
@@ -41,13 +44,30 @@ def copy_runs(context: Context, addresses: tuple[int, int], run: int, loops: Seq
                        {0: streams[0]}, {0: streams[1]}, location)
 
 
-def clear(context: Context, address: int, size: int, location: Location) -> None:
-    """Appends the kernel that makes bytes zero."""
-    unit = gcd(4, size)
-    groups = -(-size // unit // context.config.lanes)
-    target = Stream(address, size // unit, unit, ((groups, context.config.lanes * unit),),
-                    WHOLE[unit], lane_level=1)
-    context.kernel(groups, _body(zero=True), {}, {0: target}, location)
+def copy_cycles(config: AcceleratorConfig, size: int) -> int:
+    """Of the vector unit, for a copy of so many bytes in words."""
+    return timing.kernel_cycles(config, -(-size // (WORD * config.lanes)), 1)
+
+
+def clear_runs(context: Context, address: int, run: int, loops: Sequence[tuple[int, int]],
+               location: Location) -> None:
+    """Appends the kernels that make runs of bytes zero.
+
+    Args:
+        loops: (bound, bytes from one to the next) around a run, innermost first.
+    """
+    loops = [loop for loop in loops if loop[0] != 1]
+    if not run or any(bound == 0 for bound, _ in loops):
+        return
+    unit = gcd(4, run, address, *(stride for _, stride in loops))
+    inner, outer = loops[: LEVELS - 1], loops[LEVELS - 1:]
+    groups = -(-run // unit // context.config.lanes)
+    for index in product(*(range(bound) for bound, _ in outer)):
+        target = Stream(address + sum(i * step for i, (_, step) in zip(index, outer, strict=True)),
+                        run // unit, unit, ((groups, context.config.lanes * unit), *inner),
+                        WHOLE[unit], lane_level=1)
+        context.kernel(groups * prod(bound for bound, _ in inner), _body(zero=True), {},
+                       {0: target}, location)
 
 
 def _body(*, zero: bool) -> Body:

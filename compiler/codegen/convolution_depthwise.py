@@ -25,13 +25,13 @@ from compiler.codegen.contraction_output import (
     Sums,
     gather_sums,
 )
+from compiler.codegen.convolution_copies import copy_cycles
 from compiler.codegen.convolution_depthwise_tile import Depthwise, Tile, four, three
 from compiler.codegen.convolution_diagonal import (
     Diagonal,
     block_width,
     tile_cycles,
     units,
-    weight_bytes,
 )
 from compiler.codegen.convolution_operands import WindowActivations
 from compiler.codegen.convolution_plan import TRAFFIC
@@ -40,7 +40,7 @@ from compiler.codegen.convolution_taps import Port, TapsBody, strips, taps_body
 from compiler.codegen.elementwise import WORD
 from compiler.codegen.footprint import Step, transfers
 from compiler.codegen.graph import Graph
-from compiler.errors import CompileError, Location
+from compiler.errors import Location, NoRoomError
 from compiler.ir.types import row_major
 from hw import timing
 from hw.config import AcceleratorConfig
@@ -75,11 +75,14 @@ class Work:
         result_bytes: scratchpad for each result element.
         issues: instructions for each group, with those of all kernel positions.
         after_array: instructions for each group whose sums the array makes; None when it cannot.
+        beside: multiply-accumulates and result elements of other work at the same time; None when
+            there is none.
     """
 
     result_bytes: int
     issues: int
     after_array: int | None = None
+    beside: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,18 +101,18 @@ def choose(context: Context, conv: Depthwise, work: Work, location: Location) ->
     """The plan with the fewest predicted cycles.
 
     Raises:
-        CompileError: not even one result's windows fit.
+        NoRoomError: not even one result's windows fit.
     """
     config = context.config
-    room = context.scratchpad.limit - conv.weight_bytes
+    room = context.plan_bytes - conv.weight_bytes
     lines, length = (1, *conv.rows)[-2:]
     limits = {n * length for n in even_sizes(lines)} | {*even_sizes(length), prod(conv.rows)}
     plans = [Plan(tuple(row_ranges(conv.rows, limit)), blocks) for limit in sorted(limits)
              for blocks in _shares(config, conv, work)]
-    fitting = [p for p in plans if _need(config, conv, p, work.result_bytes) <= room and (
+    fitting = [p for p in plans if _need(conv, p, work.result_bytes) <= room and (
         not p.blocks or prod(p.rows[0].sizes) <= config.accumulator_rows // 2)]
     if not fitting:
-        raise CompileError(
+        raise NoRoomError(
             f"windows of this convolution do not fit the scratchpad of "
             f"{context.config.scratchpad_bytes} bytes: use a configuration with a larger one",
             location)
@@ -123,14 +126,17 @@ def _shares(config: AcceleratorConfig, conv: Depthwise, work: Work) -> list[int]
         return [0]
     blocks = -(-conv.features // block_width(config))
     taps = prod(conv.taps)
-    even = round(blocks * work.issues / (taps + max(work.issues - work.after_array, 1)))
+    macs, elements = work.beside or (0, 0)
+    ahead = elements // config.lanes - macs // config.macs_per_cycle
+    even = round((blocks * work.issues + ahead / prod(conv.rows)) / (
+        taps + max(work.issues - work.after_array, 1)))
     return sorted({0, blocks} | {n for n in range(even - SPREAD, even + SPREAD + 1)
                                  if 0 < n < blocks})
 
 
-def _need(config: AcceleratorConfig, conv: Depthwise, plan: Plan, result_bytes: int) -> int:
+def _need(conv: Depthwise, plan: Plan, result_bytes: int) -> int:
     buffers = min(BUFFERS, len(plan.rows))
-    return weight_bytes(config, conv, plan.blocks) + max(
+    return max(
         buffers * conv.source.tile_bytes(r.sizes)
         + prod(r.sizes) * conv.features * result_bytes for r in plan.rows)
 
@@ -141,19 +147,30 @@ def _cycles(config: AcceleratorConfig, conv: Depthwise, plan: Plan, work: Work) 
     own = max(conv.source.channels - plan.blocks * block_width(config), 0)
     kernels = strips(config, three(sizes), own, work.issues) if own else []
     compute = conv.multiplier * sum(part.cycles(work.issues) for part in kernels)
-    load = timing.dma_cycles(config, 1, conv.source.tile_bytes(sizes))
+    load = copying = 0
+    if conv.source.in_place:
+        pass
+    elif conv.source.on_chip:
+        copying = copy_cycles(config, conv.source.tile_bytes(sizes))
+    else:
+        load = timing.dma_cycles(config, 1, conv.source.tile_bytes(sizes))
+    compute += copying
     store = timing.dma_cycles(config, 1, prod(sizes) * conv.features * WORD // 2)
-    weights = last = 0
+    last = array = 0
     if plan.blocks:
         rows, after = prod(sizes), work.after_array or 0
         together = units(config, rows, plan.blocks)
         finish = [timing.kernel_cycles(config, rows * count, after) for _, count in together]
         array = prod(conv.taps) * sum(
             count * tile_cycles(config, rows, count) for _, count in together)
-        compute, last = max(compute + sum(finish), array), finish[-1]
-        weights = timing.dma_cycles(config, 1, weight_bytes(config, conv, plan.blocks))
-    busiest = max(len(plan.rows) * compute, len(plan.rows) * load + weights)
-    return busiest + load + last + store + (len(plan.rows) * load + weights) // TRAFFIC
+        compute, last = compute + sum(finish), finish[-1]
+    loads = len(plan.rows) * load
+    if work.beside is not None:
+        macs, elements = work.beside
+        return max(len(plan.rows) * array + macs // config.macs_per_cycle,
+                   len(plan.rows) * compute + elements // config.lanes, loads) + loads // TRAFFIC
+    busiest = max(len(plan.rows) * max(compute, array), loads)
+    return busiest + load + last + store + loads // TRAFFIC
 
 
 def emit(context: Context, conv: Depthwise, plan: Plan, grid: Grid, epilogue: Epilogue,
@@ -171,17 +188,16 @@ def emit(context: Context, conv: Depthwise, plan: Plan, grid: Grid, epilogue: Ep
     output = _Output(context, grid, epilogue, conv, fused, array, location)
     size = max(conv.source.tile_bytes(part.sizes) for part in rows)
     buffers = min(BUFFERS, len(rows))
-    diagonals = 0 if array is None else array.bytes
-    with context.buffer(conv.weight_bytes + diagonals + buffers * size, location) as weights:
+    with context.buffer(conv.weight_bytes + buffers * size, location) as weights:
         _load_weights(context, conv, weights, location)
-        first_tile = weights + conv.weight_bytes + diagonals
-        if array is not None:
-            array.load(weights + conv.weight_bytes)
+        first_tile = weights + conv.weight_bytes
         for number, part in enumerate(rows):
             block = Block(0, number, 0)
             at = Visit(block, SLAB)
-            tile = first_tile + number % buffers * size
-            activations.load(at, tile)
+            tile = activations.in_place(at)
+            if tile is None:
+                tile = first_tile + number % buffers * size
+                activations.load(at, tile)
             output.open(block)
             (piece,) = activations.pieces(at, 1)
             output.multiply(block, part.sizes, piece, tile, weights)
@@ -241,7 +257,7 @@ class _Output(ComputeResult):
             for number, (first, count) in enumerate(together):
                 row = self.context.accumulators.allocate(piece.rows * count, self.location)
                 products = list(self.array.multiply(
-                    (tile, self._diagonals(weights)), sizes, accumulator_levels(piece),
+                    (tile, weights), sizes, accumulator_levels(piece),
                     (first, count), row))
                 # One after the other, as the units' queues are filled in the order of the program.
                 end = (number + 1) * len(parts) // len(together)
@@ -257,9 +273,6 @@ class _Output(ComputeResult):
             if not place.on_chip:
                 self._store(block, piece, sums, place, port.address)
                 self.context.scratchpad.free(port.address)
-
-    def _diagonals(self, weights: int) -> int:
-        return weights + self.conv.weight_bytes
 
     def _after_array(self, block: Block, piece: Piece, blocks: tuple[int, int], row: int,
                      results: Sequence[LocalPort]) -> None:

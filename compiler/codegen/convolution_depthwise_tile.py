@@ -19,7 +19,6 @@ from compiler.codegen.convolution_taps import (
     strips,
 )
 from compiler.errors import Location
-from compiler.ir.types import row_major
 from hw.isa.dtypes import DType
 
 
@@ -66,7 +65,7 @@ class Tile:
         self.sizes = three(sizes)
         source = conv.source
         unit = source.local_type.size
-        local = [n * unit for n in row_major(source.tile_shape(sizes))]
+        local = [n * unit for n in source.pitches(sizes)]
         lines, positions = ((0, *(w.stride * n for w, n in zip(
             source.windows, local[1:-1], strict=True)))[-2:])
         self.read = Port(tile, (local[0], lines, positions, unit), source.local_type)

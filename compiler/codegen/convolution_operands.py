@@ -13,7 +13,7 @@ from compiler.codegen.commands import LOCAL, NO_LIMIT
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_loop import Activations, Block, KTile, Piece, Slab, Visit
 from compiler.codegen.contraction_operands import Tiling, cut
-from compiler.codegen.convolution_copies import clear, copy_runs
+from compiler.codegen.convolution_copies import clear_runs, copy_runs
 from compiler.codegen.convolution_rows import Rows
 from compiler.codegen.footprint import Step, transfers
 from compiler.errors import Location
@@ -46,12 +46,23 @@ class Input:
         return sizes[0], *spans, self.channels
 
     def tile_bytes(self, sizes: Sequence[int]) -> int:
-        return prod(self.tile_shape(sizes)) * self.local_type.size
+        """Scratchpad for a tile, beside the tensor's own."""
+        return 0 if self.in_place else prod(self.tile_shape(sizes)) * self.local_type.size
+
+    def pitches(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """Elements between neighbours in the tile: along batch, spatial dimensions, features."""
+        return self.strides if self.in_place else row_major(self.tile_shape(sizes))
 
     @property
     def on_chip(self) -> bool:
-        """Whether it is a tensor in the scratchpad, from which tiles are copied."""
+        """Whether it is a tensor in the scratchpad."""
         return self.places[0][0] == LOCAL
+
+    @property
+    def in_place(self) -> bool:
+        """Whether windows are read where the tensor lies, as none reaches beyond it. From other
+        tensors on chip tiles are copied."""
+        return self.on_chip and all(w.low <= 0 and w.high <= 0 for w in self.windows)
 
     @property
     def window_bytes(self) -> int:
@@ -73,10 +84,13 @@ class WindowActivations(Activations):
         self.context, self.source, self.rows, self.tiling = context, source, rows, tiling
         self.group_columns, self.buffers, self.location = group_columns, buffers, location
         self.slots = self._prepare_slots()
-        self.ahead = buffers > 1 and (source.on_chip or self.needs_vector_unit)
+        self.ahead = buffers > 1 and not source.in_place and (
+            source.on_chip or self.needs_vector_unit)
         self.groups = -(-sum(box.count for box in tiling.columns) // group_columns)
 
     def _prepare_slots(self) -> tuple[int, ...]:
+        if self.source.in_place:
+            return ()
         largest = max(self.source.tile_bytes(r.sizes) for r in self.rows)
         return (largest,) * (self.buffers * len(self.source.places))
 
@@ -96,6 +110,19 @@ class WindowActivations(Activations):
     def size(self, at: Visit) -> int:
         return self.source.tile_bytes(self.rows[at.block.rows].sizes)
 
+    def in_place(self, at: Visit) -> int | None:
+        if not self.source.in_place:
+            return None
+        return self.tile_in_place(self.rows[at.block.rows])
+
+    def tile_in_place(self, rows: Rows) -> int:
+        """Local address of the first window of some rows."""
+        source = self.source
+        first = rows.start[0] * source.strides[0] + sum(
+            (i * w.stride - w.low) * stride for i, w, stride in zip(
+                rows.start[1:], source.windows, source.strides[1:-1], strict=True))
+        return source.places[0][1] + first * source.local_type.size
+
     def load(self, at: Visit, address: int) -> None:
         if self.source.on_chip:
             self._copy_tile(at, address)
@@ -109,18 +136,20 @@ class WindowActivations(Activations):
         _, base = source.places[0]
         base += rows.start[0] * source.strides[0] * unit
         base += self._group(at.block) * source.channels * unit
-        local, target = row_major(shape), address
-        loops = [(shape[0], source.strides[0] * unit, local[0] * unit)]
+        pitch = [n * unit for n in row_major(shape)]
+        target = address
+        loops = [(shape[0], source.strides[0] * unit, pitch[0])]
         for d, window in enumerate(source.windows, 1):
             first = rows.start[d] * window.stride - window.low
-            lo, hi = max(-first, 0), min(window.extent - first, shape[d])
+            lo, hi = max(-first, 0), max(min(window.extent - first, shape[d]), 0)
+            # Around what is inside along the dimensions before, zeros on both sides.
+            for start, end in ((0, min(lo, shape[d])), (max(hi, lo), shape[d])):
+                clear_runs(self.context, target + start * pitch[d], (end - start) * pitch[d],
+                           [(n, step) for n, _, step in reversed(loops)], self.location)
             base += (first + lo) * source.strides[d] * unit
-            target += lo * local[d] * unit
-            loops.append((max(hi - lo, 0), source.strides[d] * unit, local[d] * unit))
-        count = prod(bound for bound, _, _ in loops)
-        if count * shape[-1] < prod(shape):
-            clear(self.context, address, prod(shape) * unit, self.location)
-        if count:
+            target += lo * pitch[d]
+            loops.append((max(hi - lo, 0), source.strides[d] * unit, pitch[d]))
+        if all(bound for bound, _, _ in loops):
             copy_runs(self.context, (base, target), shape[-1] * unit, loops[::-1], self.location)
 
     def _load_tile(self, at: Visit, address: int) -> None:
@@ -165,13 +194,13 @@ class WindowActivations(Activations):
     def _window_pitch(self, rows: Rows) -> list[int]:
         """Bytes of the tile from a result's window to the next one's, along each dimension."""
         unit = self.source.local_type.size
-        local = row_major(self.source.tile_shape(rows.sizes))
+        local = self.source.pitches(rows.sizes)
         strides = [1, *(w.stride for w in self.source.windows)]
         return [s * n * unit for s, n in zip(strides, local[:-1], strict=True)]
 
     def k_offset(self, at: Visit, tile: KTile) -> int:
         source = self.source
-        local = row_major(source.tile_shape(self.rows[at.block.rows].sizes))
+        local = source.pitches(self.rows[at.block.rows].sizes)
         taps, channel = divmod(self.tiling.k[at.slab.box].start + tile.start, source.channels)
         offset = channel
         for window, stride in zip(reversed(source.windows), reversed(local[1:-1]), strict=True):

@@ -1,12 +1,13 @@
 """Tile sizes of a convolution, chosen by predicted cycles."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
 from math import prod
 
 from compiler.codegen.convolution_operands import Input
-from compiler.codegen.convolution_rows import Rows, row_ranges
+from compiler.codegen.convolution_rows import RowCut, Rows, row_cut
 from compiler.codegen.elementwise import WORD
 from hw import timing
 from hw.config import AcceleratorConfig
@@ -30,6 +31,7 @@ class Shape:
         longest: the longest slab, None for any.
         issues: vector instructions for each group of lanes of a result.
         copied: groups of lanes to copy for each result to pack its window, 0 when it cannot be.
+        kept: whether the weights are in the scratchpad already.
     """
 
     source: Input
@@ -46,6 +48,7 @@ class Shape:
     longest: int | None
     issues: int
     copied: int
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,18 +56,23 @@ class Plan:
     """How a convolution is cut.
 
     Attributes:
-        rows: ranges of result rows; columns, depth: of a block, of a slab, at most.
+        cut: of result rows; columns, depth: of a block, of a slab, at most.
         weights: `whole` when all weights stay in the scratchpad, else `none`.
         buffers: input tiles held at once.
         packed: the windows are copied next to each other (`convolution_packing`).
     """
 
-    rows: tuple[Rows, ...]
+    cut: RowCut
     columns: int
     depth: int
     weights: str
     buffers: int
     packed: bool = False
+
+    @property
+    def rows(self) -> tuple[Rows, ...]:
+        """Ranges of result rows."""
+        return tuple(self.cut.ranges())
 
 
 def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Plan | None:
@@ -73,27 +81,31 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
     Args:
         scratchpad_bytes: what operands and results may use.
     """
+    source = shape.source
+    anywhere = replace(source, places=tuple((window, 0) for window, _ in source.places))
+    return _choose(config, replace(shape, source=anywhere), scratchpad_bytes)
+
+
+@lru_cache(maxsize=1024)
+def _choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Plan | None:
+    """The same for every place of the input: layers of equal shapes share their plan."""
     fitting = (p for p in _candidates(config, shape) if _bytes(shape, p) <= scratchpad_bytes)
-    return min(fitting, key=lambda p: (_cycles(config, shape, p), len(p.rows), -p.depth),
+    return min(fitting, key=lambda p: (_cycles(config, shape, p), p.cut.count, -p.depth),
                default=None)
 
 
 def _candidates(config: AcceleratorConfig, shape: Shape) -> Iterator[Plan]:
-    seen: set[tuple[Rows, ...]] = set()
-    for limit in _doubling(1, min(prod(shape.rows), config.accumulator_rows)):
-        rows = tuple(row_ranges(shape.rows, limit))
-        if rows in seen:
-            continue
-        seen.add(rows)
+    limits = _doubling(1, min(prod(shape.rows), config.accumulator_rows))
+    for rows in dict.fromkeys(row_cut(shape.rows, limit) for limit in limits):
         for columns, depth in product(_doubling(config.array_cols, shape.columns),
                                       _doubling(config.array_rows, shape.k)):
             if shape.longest is not None and depth > shape.longest:
                 continue
             tiles = -(-columns // config.array_cols)
-            blocks = len(rows) * -(-shape.columns // columns) * shape.groups
-            if _size(rows) * tiles * (1 if blocks == 1 else 2) > config.accumulator_rows:
+            blocks = rows.count * -(-shape.columns // columns) * shape.groups
+            if prod(rows.sizes) * tiles * (1 if blocks == 1 else 2) > config.accumulator_rows:
                 continue
-            for weights in ("none", "whole"):
+            for weights in ("none",) if shape.kept else ("none", "whole"):
                 yield Plan(rows, columns, depth, weights, 1)
                 yield Plan(rows, columns, depth, weights, 2)
                 if shape.copied:
@@ -108,22 +120,15 @@ def _doubling(first: int, last: int) -> list[int]:
     return [*sizes, last]
 
 
-def _size(rows: Sequence[Rows]) -> int:
-    """Rows of the largest range, which is the first one: only the last may be smaller."""
-    return prod(rows[0].sizes)
-
-
-def _tile_bytes(shape: Shape, plan: Plan) -> int:
-    return shape.source.tile_bytes(plan.rows[0].sizes)
-
-
 def _bytes(shape: Shape, plan: Plan) -> int:
     """Scratchpad for operands and results."""
-    unit = shape.source.local_type.size
-    total = plan.buffers * shape.parts[0] * _tile_bytes(shape, plan)
+    unit, size = shape.source.local_type.size, prod(plan.cut.sizes)
+    total = plan.buffers * shape.parts[0] * shape.source.tile_bytes(plan.cut.sizes)
     if plan.packed:
-        total += plan.buffers * shape.parts[0] * _size(plan.rows) * shape.source.window_bytes
-    total += _size(plan.rows) * plan.columns * shape.epilogue_bytes
+        total += plan.buffers * shape.parts[0] * size * shape.source.window_bytes
+    total += size * plan.columns * shape.epilogue_bytes
+    if shape.kept:
+        return total
     if plan.weights == "whole":
         wide = -(-shape.columns // plan.columns) * plan.columns * shape.groups
         return total + (shape.k + plan.depth) * wide * unit * shape.parts[1]
@@ -132,29 +137,29 @@ def _bytes(shape: Shape, plan: Plan) -> int:
 
 def _cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     """What the busiest engine has to do, and what cannot overlap."""
-    size = _size(plan.rows)
+    size, ranges = prod(plan.cut.sizes), plan.cut.count
     column_blocks = -(-shape.columns // plan.columns)
     tiles = -(-plan.columns // config.array_cols)
     one = max(tiles * timing.matmul_cycles(config, size), timing.array_latency(config))
     slabs = -(-shape.k // plan.depth)
     k_tiles = -(-shape.k // config.array_rows) if plan.packed else shape.tiles
-    compute = len(plan.rows) * shape.groups * column_blocks * k_tiles * shape.terms * one
-    tile = _input_cycles(config, shape, plan.rows[0].sizes)
-    piece = timing.dma_cycles(
+    compute = ranges * shape.groups * column_blocks * k_tiles * shape.terms * one
+    tile = _input_cycles(config, shape, plan.cut.sizes)
+    piece = 0 if shape.kept else timing.dma_cycles(
         config, min(plan.depth, shape.k), plan.columns * shape.weight_bytes)
     weights = shape.groups * column_blocks * slabs * piece
     if plan.weights == "none":
-        weights *= len(plan.rows) * shape.terms
+        weights *= ranges * shape.terms
     else:
         weights *= shape.parts[1]
-    inputs = len(plan.rows) * shape.groups * shape.parts[0] * tile
+    inputs = ranges * shape.groups * shape.parts[0] * tile
     stores = shape.groups * column_blocks * timing.dma_cycles(
         config, prod(shape.rows), plan.columns * shape.result_bytes)
     drain = timing.dma_cycles(config, size, plan.columns * shape.result_bytes)
     latency = timing.dma_latency(config) + timing.array_latency(config)
     if plan.buffers == 1:
         # The next tile is loaded when the last matmul on this one has finished.
-        compute += inputs + len(plan.rows) * shape.groups * latency
+        compute += inputs + ranges * shape.groups * latency
     vector = _vector_cycles(config, shape, plan)
     loads = weights
     if shape.source.on_chip:
@@ -169,6 +174,8 @@ def _input_cycles(config: AcceleratorConfig, shape: Shape, sizes: Sequence[int])
     """One tile of the input: a row for each position, or for each line when lines are dense; on
     chip, zeros and a copy."""
     batch, *spans, channels = shape.source.tile_shape(sizes)
+    if shape.source.in_place:
+        return 0
     if shape.source.on_chip:
         words = channels * shape.source.local_type.size // WORD
         return timing.kernel_cycles(config, 2 * batch * prod(spans) * -(-words // config.lanes), 1)
@@ -180,7 +187,7 @@ def _input_cycles(config: AcceleratorConfig, shape: Shape, sizes: Sequence[int])
 
 def _vector_cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     """The vector unit: what follows the sums of each column tile, and packing."""
-    size = _size(plan.rows)
+    size = prod(plan.cut.sizes)
     tiles = -(-shape.columns // config.array_cols)
     cycles = 0
     if shape.issues:
@@ -188,4 +195,4 @@ def _vector_cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
         cycles += tiles * timing.kernel_cycles(config, groups, shape.issues)
     if plan.packed:
         cycles += shape.parts[0] * timing.kernel_cycles(config, size * shape.copied, 1)
-    return len(plan.rows) * shape.groups * cycles
+    return plan.cut.count * shape.groups * cycles

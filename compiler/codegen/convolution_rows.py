@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 
 from compiler.codegen.contraction_axes import Axis, Box
@@ -17,24 +18,48 @@ class Rows:
     sizes: tuple[int, ...]
 
 
-def row_ranges(shape: Sequence[int], limit: int) -> list[Rows]:
-    """Consecutive ranges of at most `limit` rows, each a box of the shape, of similar sizes."""
+@dataclass(frozen=True)
+class RowCut:
+    """Consecutive ranges of rows, each a box of the shape, of similar sizes.
+
+    Attributes:
+        inner: the dimension that is cut, into parts of `step`; outer ones into single positions.
+    """
+
+    shape: tuple[int, ...]
+    inner: int
+    step: int
+
+    @property
+    def count(self) -> int:
+        """Number of ranges."""
+        return prod(self.shape[: self.inner]) * -(-self.shape[self.inner] // self.step)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Of the first range, which is the largest."""
+        return (1,) * self.inner + (self.step,) + self.shape[self.inner + 1:]
+
+    def ranges(self) -> list[Rows]:
+        outer, inner = self.shape[: self.inner], self.shape[self.inner + 1:]
+        return [Rows((*position, first, *(0,) * len(inner)), (*(1,) * len(outer), count, *inner))
+                for position in product(*map(range, outer))
+                for first, count in cut(self.shape[self.inner], self.step)]
+
+
+def row_cut(shape: Sequence[int], limit: int) -> RowCut:
+    """The cut into the fewest ranges of at most `limit` rows."""
     inner = len(shape) - 1
     while inner > 0 and prod(shape[inner:]) <= limit:
         inner -= 1
     unit = prod(shape[inner + 1:])
     pieces = -(-shape[inner] // max(limit // unit, 1))
-    step = -(-shape[inner] // pieces)
-    ranges = []
-    for outer in range(prod(shape[:inner])):
-        position: list[int] = []
-        for extent in reversed(shape[:inner]):
-            outer, index = divmod(outer, extent)
-            position.insert(0, index)
-        ranges += [Rows((*position, first, *(0,) * (len(shape) - inner - 1)),
-                        (*(1,) * inner, count, *shape[inner + 1:]))
-                   for first, count in cut(shape[inner], step)]
-    return ranges
+    return RowCut(tuple(shape), inner, -(-shape[inner] // pieces))
+
+
+def row_ranges(shape: Sequence[int], limit: int) -> list[Rows]:
+    """Consecutive ranges of at most `limit` rows, each a box of the shape, of similar sizes."""
+    return row_cut(shape, limit).ranges()
 
 
 def even_sizes(total: int) -> set[int]:

@@ -78,7 +78,9 @@ def reads_on_chip(contraction: Contraction, made: Scheme) -> bool:
     """Whether a convolution takes its input from the scratchpad. Depthwise ones leave the vector
     unit no time for copies."""
     attrs, load = contraction.op.attrs, contraction.lhs
-    features = load.view.strides[attrs["dimension_numbers"]["input_feature_dimension"]]
+    dim = attrs["dimension_numbers"]["input_feature_dimension"]
+    features = load.view.strides[dim]
     return (made.parts == (1, 1) and load.element is made.local and features == 1
-            and min(load.view.strides) >= 0 and attrs.get("feature_group_count", 1) == 1
+            and min(load.view.strides) >= 0
+            and attrs.get("feature_group_count", 1) in (1, load.view.shape[dim])
             and all(w.base_dilation == 1 for w in spatial_windows(contraction.op.call)))

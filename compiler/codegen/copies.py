@@ -7,6 +7,7 @@ from math import prod
 from compiler.codegen import elementwise
 from compiler.codegen.context import Context, Place
 from compiler.codegen.contraction_transpose import rearrange, suits
+from compiler.codegen.convolution_copies import clear_runs, copy_runs
 from compiler.codegen.elementwise import BUFFERS, Nest, Target, store_box
 from compiler.codegen.footprint import Step, transfers
 from compiler.codegen.graph import Graph
@@ -37,6 +38,13 @@ class Copy:
         source = self.source.place
         return self.target.on_chip or (source is not None and source.on_chip)
 
+    @property
+    def is_inside(self) -> bool:
+        """Whether it is from scratchpad to scratchpad, run by run."""
+        source = self.source.place
+        return (source is not None and source.on_chip and self.target.on_chip
+                and self.source.view.strides[-1] == self.target_view.strides[-1] == 1)
+
 
 def copy(context: Context, source: Operand, target: Place, location: Location,
          target_view: View | None = None) -> None:
@@ -59,11 +67,14 @@ def fill(context: Context, target: Place, value: Operand | int, location: Locati
          target_view: View | None = None) -> None:
     """Appends the commands that set elements of a tensor to a scalar: an operand, or lane bits."""
     graph = Graph()
-    shape = (target_view or View.whole(target.tensor)).shape
+    view = target_view or View.whole(target.tensor)
+    if value == 0 and target.on_chip and view.strides[-1:] == (1,):
+        _clear(context, target, view, location)
+        return
     if isinstance(value, int):
         _copy(context, (), graph, graph.bits(value), target, location, target_view)
         return
-    scalar = Operand(value.place, View(shape, (0,) * len(shape), value.view.offset))
+    scalar = Operand(value.place, View(view.shape, (0,) * len(view.shape), value.view.offset))
     _copy(context, (scalar,), graph, graph.input(0), target, location, target_view)
 
 
@@ -73,6 +84,9 @@ def _copy(context: Context, operands: tuple[Operand, ...], graph: Graph, node: i
     if prod(view.shape) == 0:
         return
     merged = _merged(Copy(operands[0], target, view, location)) if operands else None
+    if merged is not None and merged.is_inside:
+        _inside(context, merged)
+        return
     if merged is not None and not merged.is_on_chip:
         if _suits_dma(merged):
             budget = min(context.scratchpad.limit // BUFFERS, TARGET_BYTES)
@@ -97,6 +111,24 @@ def _merged(copy: Copy) -> Copy:
 
     return Copy(Operand(copy.source.place, View(shape, strides(source), source.offset)),
                 copy.target, View(shape, strides(target), target.offset), copy.location)
+
+
+def _clear(context: Context, target: Place, view: View, location: Location) -> None:
+    groups = merge_dimensions(view.shape, [view.strides])
+    *loops, (run, _) = [(prod(view.shape[d] for d in group), view.strides[group[-1]])
+                        for group in groups]
+    unit = target.tensor.element.size
+    clear_runs(context, target.offset + view.offset * unit, run * unit,
+               [(n, stride * unit) for n, stride in reversed(loops)], location)
+
+
+def _inside(context: Context, copy: Copy) -> None:
+    source, target, unit = copy.source.view, copy.target_view, copy.source.unit
+    assert copy.source.place is not None
+    *loops, (run, _, _) = zip(source.shape, source.strides, target.strides, strict=True)
+    copy_runs(context, (copy.source.place.offset + source.offset * unit,
+                        copy.target.offset + target.offset * unit), run * unit,
+              [(n, a * unit, b * unit) for n, a, b in reversed(loops)], copy.location)
 
 
 def _suits_dma(copy: Copy) -> bool:

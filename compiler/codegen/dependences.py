@@ -7,7 +7,9 @@ of others.
 """
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from compiler.codegen.commands import Command, Interval
 from hw.isa.host import Engine
@@ -31,40 +33,77 @@ def overlap(a: Stripe, b: Stripe) -> bool:
     return distance < a[2] or a[1] - distance < b[2]
 
 
+@dataclass(slots=True)
+class _Access:
+    """A command that reads or writes, by its position.
+
+    Attributes:
+        found: of each engine the last command it must wait for.
+    """
+
+    position: int
+    engine: Engine
+    overtakes: bool
+    found: dict[Engine, int] = field(default_factory=dict)
+
+    def ignores(self, engine: Engine) -> bool:
+        """Whether it need not wait for an engine: its own does one thing after the other."""
+        return engine is self.engine and not self.overtakes
+
+    def follow(self, engine: Engine, position: int) -> None:
+        """Waits for a command, unless it is itself or precedes one it waits for."""
+        if self.found.get(engine, -1) < position != self.position:
+            self.found[engine] = position
+
+
 class _Segment:
     """Accesses to a range of bytes, as positions in the command list.
 
     Attributes:
-        writers: what has been written since a command wrote all of it, that one first; of each
-            the position and in `stripes` the bytes.
+        writers: for each engine what it has written since a command wrote all of it, the last
+            one of each stripe, in order.
         readers: the last one of each engine.
     """
 
-    __slots__ = ("readers", "stripes", "writers")
+    __slots__ = ("readers", "writers")
 
-    def __init__(self, writers: list[int], stripes: list[Stripe], readers: dict[Engine, int]
+    def __init__(self, writers: dict[Engine, dict[Stripe, int]], readers: dict[Engine, int]
                  ) -> None:
-        self.writers, self.stripes, self.readers = writers, stripes, readers
+        self.writers, self.readers = writers, readers
 
     def copy(self) -> "_Segment":
-        return _Segment(self.writers.copy(), self.stripes.copy(), self.readers.copy())
+        return _Segment({engine: stripes.copy() for engine, stripes in self.writers.items()},
+                        self.readers.copy())
 
-    def written_by(self, stripe: Stripe, found: set[int]) -> None:
-        """Adds the writers of a stripe."""
-        if stripe is None:
-            found.update(self.writers)
-            return
-        for writer, other in zip(self.writers, self.stripes, strict=True):
-            if overlap(stripe, other):
-                found.add(writer)
+    @property
+    def is_full(self) -> bool:
+        return sum(map(len, self.writers.values())) == MOST_WRITERS
 
-    def add(self, writer: int, stripe: Stripe) -> None:
+    def written_by(self, stripe: Stripe, access: _Access) -> None:
+        """Lets an access wait for the writers of a stripe."""
+        for engine, stripes in self.writers.items():
+            if access.ignores(engine):
+                continue
+            # Of each engine the last one counts.
+            known = access.found.get(engine, -1)
+            for other, writer in reversed(stripes.items()):
+                if writer <= known:
+                    break
+                if writer != access.position and overlap(stripe, other):
+                    access.found[engine] = writer
+                    break
+
+    def read_by(self, access: _Access) -> None:
+        """Lets an access wait for the readers."""
+        for engine, reader in self.readers.items():
+            if not access.ignores(engine):
+                access.follow(engine, reader)
+
+    def add(self, engine: Engine, writer: int, stripe: Stripe) -> None:
         """Notes a writer of a stripe; it has waited for earlier ones of the same."""
-        if stripe in self.stripes:
-            position = self.stripes.index(stripe)
-            del self.writers[position], self.stripes[position]
-        self.writers.append(writer)
-        self.stripes.append(stripe)
+        for stripes in self.writers.values():
+            stripes.pop(stripe, None)
+        self.writers.setdefault(engine, {})[stripe] = writer
 
 
 class _Space:
@@ -72,7 +111,7 @@ class _Space:
 
     def __init__(self) -> None:
         self.starts = [-END, END]
-        self.segments = [_Segment([], [], {})]
+        self.segments = [_Segment({}, {})]
 
     def _cut(self, address: int) -> int:
         """Position of the segment that starts at an address, splitting one if needed."""
@@ -82,28 +121,29 @@ class _Space:
             self.segments.insert(position, self.segments[position - 1].copy())
         return position
 
-    def read(self, interval: Interval, reader: int, engine: Engine, found: set[int]) -> None:
+    def read(self, interval: Interval, access: _Access) -> None:
         _, first, end, *_ = interval
         stripe = _stripe(interval)
         for segment in self.segments[self._cut(first) : self._cut(end)]:
-            segment.written_by(stripe, found)
-            segment.readers[engine] = reader
+            segment.written_by(stripe, access)
+            segment.readers[access.engine] = access.position
 
-    def write(self, interval: Interval, writer: int, found: set[int]) -> None:
+    def write(self, interval: Interval, access: _Access) -> None:
         _, first, end, *_ = interval
         stripe = _stripe(interval)
         start, stop = self._cut(first), self._cut(end)
-        for segment in self.segments[start:stop]:
-            segment.written_by(stripe, found)
-            found.update(segment.readers.values())
-        if stripe is None or any(len(s.writers) == MOST_WRITERS for s in self.segments[start:stop]):
-            for segment in self.segments[start:stop]:
-                found.update(segment.writers)
-            self.segments[start:stop] = [_Segment([writer], [None], {})]
+        written = self.segments[start:stop]
+        if stripe is not None and any(segment.is_full for segment in written):
+            stripe = None
+        for segment in written:
+            segment.written_by(stripe, access)
+            segment.read_by(access)
+        if stripe is None:
+            self.segments[start:stop] = [_Segment({access.engine: {None: access.position}}, {})]
             del self.starts[start + 1 : stop]
             return
-        for segment in self.segments[start:stop]:
-            segment.add(writer, stripe)
+        for segment in written:
+            segment.add(access.engine, access.position, stripe)
 
 
 def _stripe(interval: Interval) -> Stripe:
@@ -118,22 +158,15 @@ def dependences(commands: Sequence[Command]) -> list[list[int]]:
 
     Of several on one engine only the last is kept; of its own engine none, unless it overtakes.
     """
-    spaces: dict[int, _Space] = {}
+    spaces: dict[int, _Space] = defaultdict(_Space)
     return [_depend(commands, position, spaces) for position in range(len(commands))]
 
 
 def _depend(commands: Sequence[Command], position: int, spaces: dict[int, _Space]) -> list[int]:
     command = commands[position]
-    found: set[int] = set()
+    access = _Access(position, command.engine, command.overtakes)
     for interval in command.reads:
-        spaces.setdefault(interval[0], _Space()).read(interval, position, command.engine, found)
+        spaces[interval[0]].read(interval, access)
     for interval in command.writes:
-        spaces.setdefault(interval[0], _Space()).write(interval, position, found)
-    last: dict[Engine, int] = {}
-    for other in found:
-        if 0 <= other != position:
-            engine = commands[other].engine
-            last[engine] = max(last.get(engine, -1), other)
-    if not command.overtakes:
-        last.pop(command.engine, None)
-    return sorted(last.values())
+        spaces[interval[0]].write(interval, access)
+    return sorted(access.found.values())

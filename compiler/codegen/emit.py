@@ -8,6 +8,7 @@ value. Nothing is known about either where control flow joins.
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from xdsl.ir import Block
 
@@ -43,10 +44,12 @@ class Text:
     sources: list[Location | None]
 
 
-def _set_word(engine: Engine, index: int, value: int) -> int:
-    return with_immediate(encoded(Set, engine=engine, index=index), value)
+@cache
+def _set_word(engine: Engine, index: int) -> int:
+    return encoded(Set, engine=engine, index=index)
 
 
+@cache
 def _semaphore_word(form: type[Wait] | type[Post], at: Engine, number: int) -> int:
     return encoded(form, engine=at, semaphore=number, n=1)
 
@@ -124,7 +127,7 @@ class Emitter:
             value &= 0xFFFFFFFF
             if held[index] != value:
                 held[index] = value
-                self._word(_set_word(engine, int(index), value), source)
+                self._word(with_immediate(_set_word(engine, index), value), source)
         if command.repeat is None:
             register = 0 if command.b is None else self._operand(command.b, source)
             self._words(command.words, source)

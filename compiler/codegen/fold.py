@@ -169,9 +169,12 @@ class _Generator:
     def _tile_elements(self) -> int:
         """Elements of the nest in one tile."""
         operands = [o for n, o in enumerate(self.fold.operands) if n in self.loaders]
-        size = sum(o.unit for o in operands if o.place is not None and not o.place.on_chip) or 1
-        if self.fold.stored is not None:
+        size = sum(o.unit for o in operands if o.place is not None and not o.place.on_chip)
+        if self.fold.stored is not None and not self.fold.stored.place.on_chip:
             size += self.fold.stored.element.size
+        if not size and self.role.across:
+            return prod(self.fold.shape)  # nothing moves, the vector unit itself reads the results
+        size = size or 1
         room = self.context.scratchpad.limit // BUFFERS // size
         return min(room, max(TARGET_ELEMENTS, prod(self.fold.shape) // TILES))
 

@@ -15,7 +15,7 @@ from xdsl.ir import Block, Operation, OpResult, SSAValue
 
 from compiler.codegen.context import Place
 from compiler.errors import Location
-from compiler.ir.loops import Load, Loop, Movement, analyse
+from compiler.ir.loops import Contraction, Load, Loop, Movement, analyse
 from compiler.ir.ops import HloOp
 from compiler.ir.types import Tensor, tensor_of
 from compiler.passes.groups import inputs
@@ -132,12 +132,26 @@ def renamed_value(op: HloOp) -> SSAValue | None:
 def rewritten(op: HloOp) -> Iterator[SSAValue]:
     """Operands of an elementwise loop of one result that is read before written, element by
     element."""
-    if op.kind != "fused" or op.attrs["kind"] != "loop" or len(op.results) != 1:
+    if op.kind == "fused" and op.attrs["kind"] == "loop" and len(op.results) == 1:
+        analysed = analyse(op)
+        if isinstance(analysed, Loop):
+            yield from _rewritten(op, analysed)
+
+
+def overwritten(op: HloOp) -> Iterator[SSAValue]:
+    """The same of what a product's result is combined with, where both are on chip."""
+    yield from rewritten(op)
+    if op.kind == "fused" and op.attrs["kind"] == "dot_general" and len(op.results) == 1:
+        analysed = analyse(op)
+        if isinstance(analysed, Contraction):
+            factors = analysed.lhs.value, analysed.rhs.value
+            yield from (v for v in _rewritten(op, analysed.epilogue) if v not in factors)
+
+
+def _rewritten(op: HloOp, loop: Loop) -> Iterator[SSAValue]:
+    if loop.reductions:
         return
-    analysed = analyse(op)
-    if not isinstance(analysed, Loop) or analysed.reductions:
-        return
-    loads = [node for node in analysed.nodes if isinstance(node, Load)]
+    loads = [node for node in loop.nodes if isinstance(node, Load)]
     for value in dict.fromkeys(node.value for node in loads):
         if tensor_of(value) == tensor_of(op.results[0]) and all(
                 node.view.is_whole for node in loads if node.value is value):

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Block, Operation, OpResult, Region, SSAValue
 
-from compiler.codegen import residency
 from compiler.codegen.commands import LOCAL
 from compiler.codegen.context import Context, Place
+from compiler.codegen.context import Mark as ContextMark
 from compiler.codegen.control import lower_case, lower_while
 from compiler.codegen.copies import copy
 from compiler.codegen.explain import describe_group
@@ -22,6 +22,7 @@ from compiler.codegen.interface import Donation, interface
 from compiler.codegen.lifetimes import last_uses
 from compiler.codegen.operands import Operand
 from compiler.codegen.parts import parts_of
+from compiler.codegen.rooms import Rooms
 from compiler.codegen.tile import ProgramOp
 from compiler.errors import CompileError, Location, NoRoomError
 from compiler.ir.ops import HloOp
@@ -51,9 +52,6 @@ class Lowered:
     workspace_bound: int
     explained: Sequence[str] = ()
 
-MOST_TIGHT = 4
-"""Halvings of the room for tiles that are tried."""
-
 
 def lower(function: FuncOp, config: AcceleratorConfig,
           donated: Sequence[Donation] = (), *, on_chip: bool = True) -> Lowered:
@@ -66,79 +64,96 @@ def lower(function: FuncOp, config: AcceleratorConfig,
     Raises:
         CompileError: something in it has no code.
     """
-    reserved: dict[Operation, int] = {}
-    tight: dict[Operation, int] = {}
-    while True:
-        lowering = Lowering(Context(config), function, reserved if on_chip else None, tight)
-        try:
-            return _lower(lowering, function, donated)
-        except NoRoomError:
-            # Fewer tensors stay on chip while the operation that ran out of room is at work; if
-            # none does, its tiles get smaller.
-            op = lowering.current
-            if op is None or tight.get(op, 0) == MOST_TIGHT:
-                raise
-            if lowering.room(op) >= config.scratchpad_bytes:
-                tight[op] = tight.get(op, 0) + 1
-                continue
-            reserved[op] = max(2 * reserved.get(op, 0), residency.working_bytes(op, config) * 2)
-
-
-def _lower(lowering: "Lowering", function: FuncOp, donated: Sequence[Donation]) -> Lowered:
-    context, block = lowering.context, function.body.block
+    context, block = Context(config), function.body.block
+    lowering = Lowering(context, function, on_chip=on_chip)
     ends = interface(function, donated, lowering.in_place)
     context.places.update(zip(block.args, ends.inputs, strict=True))
-    lowering.block(block, ends.wanted)
+    lowering.main(ends.wanted)
     program = ProgramOp(Region(context.block))
     return Lowered(program, context.constants.data, ends.inputs, ends.outputs,
                    ends.input_bytes, ends.output_bytes, context.workspace.size,
                    context.workspace.live_peak, lowering.explained)
 
 
+@dataclass(frozen=True)
+class _Mark:
+    """How far a lowering has come."""
+
+    context: ContextMark
+    temporary: frozenset[Place]
+    explained: int
+
+
 class Lowering:
     """Walks blocks and appends commands to the context's.
 
     Args:
-        reserved: bytes that operations need for their buffers, beyond the usual, when tensors may
-            stay on chip; None when they may not.
-        tight: how often the room of an operation's tiles is halved.
+        on_chip: tensors may stay in the scratchpad from one group to the next.
 
     Attributes:
-        current: the operation of the function's block that is being lowered.
         explained: a line about each group.
     """
 
-    def __init__(self, context: Context, function: FuncOp,
-                 reserved: Mapping[Operation, int] | None, tight: Mapping[Operation, int]) -> None:
+    def __init__(self, context: Context, function: FuncOp, *, on_chip: bool) -> None:
         self.context = context
-        self.current: Operation | None = None
-        self._tight = tight
         self.explained: list[str] = []
         self.last_uses = last_uses(function)
         self.in_place = InPlace(self.last_uses)
         self._temporary: set[Place] = set()
-        main = self._main = function.body.block
-        self._parts = parts_of(main)
+        block = self._main = function.body.block
+        self._parts = parts_of(block)
         wholes = {part: whole for part, (whole, _) in self._parts.items()}
-        self._residency = residency.Residency() if reserved is None else residency.plan(
-            main, context.config, wholes, reserved)
-        context.kept = self._residency.constants
+        self._rooms = Rooms(block, context.config, wholes, on_chip=on_chip)
+
+    def main(self, wanted: Sequence[Wanted]) -> None:
+        """Appends the commands of the function's block.
+
+        When an operation runs out of room the plan changes, and all is made again from the first
+        operation on that the change concerns.
+        """
+        preferred = self.in_place.claims(wanted)
+        operations, marks = list(self._main.ops), list[_Mark]()
+        while len(marks) < len(operations):
+            op = operations[len(marks)]
+            marks.append(self._mark())
+            try:
+                self._one(op, wanted, preferred)
+            except NoRoomError as error:
+                first = operations.index(self._rooms.enlarge(op, error))
+                self._rewind(marks[first])
+                del marks[first:]
+
+    def _mark(self) -> _Mark:
+        return _Mark(self.context.mark(), frozenset(self._temporary), len(self.explained))
+
+    def _rewind(self, mark: _Mark) -> None:
+        self.context.rewind(mark.context)
+        self._temporary = set(mark.temporary)
+        del self.explained[mark.explained:]
 
     def block(self, block: Block, wanted: Sequence[Wanted]) -> None:
-        """Appends the commands of a block; every wanted value ends up in its place."""
+        """Appends the commands of a region's block; every wanted value ends up in its place."""
         preferred = self.in_place.claims(wanted)
-        *operations, terminator = block.ops
-        for op in operations:
-            assert isinstance(op, HloOp)
-            self._limit_buffers(op)
-            self._operation(op, preferred)
-            self._release((*op.operands, *op.results), op)
-        self._limit_buffers(terminator)
+        for op in block.ops:
+            self._one(op, wanted, preferred)
+
+    def _one(self, op: Operation, wanted: Sequence[Wanted], preferred: Mapping[SSAValue, Place]
+             ) -> None:
+        self._limit_buffers(op)
+        if op.next_op is None:
+            self._end(op, wanted)
+            return
+        assert isinstance(op, HloOp)
+        self._operation(op, preferred)
+        self._release((*op.operands, *op.results), op)
+
+    def _end(self, terminator: Operation, wanted: Sequence[Wanted]) -> None:
         location = terminator.source if isinstance(terminator, HloOp) else Location()
         hand_on(self, wanted, location)
-        self._release([v for op in operations for v in op.results], terminator)
+        assert terminator.parent is not None
+        self._release([v for op in terminator.parent.ops for v in op.results], terminator)
 
-    def _operation(self, op: HloOp, preferred: dict[SSAValue, Place]) -> None:
+    def _operation(self, op: HloOp, preferred: Mapping[SSAValue, Place]) -> None:
         if op.kind == "constant":
             return
         places = [self._result_place(r, preferred) for r in op.results]
@@ -166,13 +181,9 @@ class Lowering:
         """Leaves the generators' buffers what the tensors on chip do not take meanwhile."""
         if op.parent is not self._main:
             return  # an operation of a loop has the room of the loop
-        self.current = op
-        self.context.tightness = self._tight.get(op, 0)
-        self.context.scratchpad.limit = self.room(op)
-
-    def room(self, op: Operation) -> int:
-        """Bytes that an operation's buffers may use."""
-        return self._residency.limits.get(op, self.context.config.scratchpad_bytes)
+        self.context.tightness = self._rooms.tightness.get(op, 0)
+        self.context.scratchpad.limit = self._rooms.room(op)
+        self.context.kept = self._rooms.residency.constants
 
     def _result_place(self, value: SSAValue, preferred: Mapping[SSAValue, Place]) -> Place:
         """Where a result goes: where it is wanted, into a larger one, on chip, or the workspace."""
@@ -185,8 +196,8 @@ class Lowering:
             place = self._result_place(whole, preferred)
             self.context.places[whole] = place
             return Place(place.window, place.offset + offset, tensor)
-        if value in self._residency.addresses:
-            return Place(LOCAL, self._residency.addresses[value], tensor)
+        if value in self._rooms.residency.addresses:
+            return Place(LOCAL, self._rooms.residency.addresses[value], tensor)
         return self._taken_over(value) or self._temporary_place(tensor)
 
     def _taken_over(self, value: SSAValue) -> Place | None:

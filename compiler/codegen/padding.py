@@ -1,6 +1,7 @@
 """A tensor inside another one of padding."""
 
 from collections.abc import Sequence
+from math import prod
 
 from compiler.codegen.context import Context, Place
 from compiler.codegen.copies import copy, fill
@@ -37,7 +38,9 @@ def pad(context: Context, inside: Operand | int, shape: Sequence[int], value: Op
                  for b, f, i, s in zip(low, firsts, interior, strides, strict=True))
     view = View(tuple(extents), tuple((i + 1) * s for i, s in zip(interior, strides, strict=True)),
                 offset)
-    if tuple(extents) != target.tensor.shape:
+    if target.on_chip and not any(interior):
+        _fill_margins(context, target, view, value, location)
+    elif tuple(extents) != target.tensor.shape:
         fill(context, target, value, location)
     if isinstance(inside, int):
         fill(context, target, inside, location, view)
@@ -45,3 +48,21 @@ def pad(context: Context, inside: Operand | int, shape: Sequence[int], value: Op
     start = sum(f * s for f, s in zip(firsts, inside.view.strides, strict=True))
     part = View(tuple(extents), inside.view.strides, inside.view.offset + start)
     copy(context, Operand(inside.place, part), target, location, view)
+
+
+def _fill_margins(context: Context, target: Place, inside: View, value: Operand | int,
+                  location: Location) -> None:
+    """Fills what is around a box: along each dimension both sides, within the box along those
+    before it."""
+    total, strides = target.tensor.shape, target.tensor.strides
+    left, firsts = inside.offset, []
+    for stride in strides:
+        index, left = divmod(left, stride)
+        firsts.append(index)
+    for d, (first, extent) in enumerate(zip(firsts, inside.shape, strict=True)):
+        for start, end in ((0, first), (first + extent, total[d])):
+            shape = (*inside.shape[:d], end - start, *total[d + 1 :])
+            offset = sum(i * s for i, s in zip(firsts[:d], strides, strict=False))
+            if prod(shape):
+                fill(context, target, value, location,
+                     View(shape, strides, offset + start * strides[d]))

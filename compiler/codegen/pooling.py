@@ -62,6 +62,12 @@ def reduce_window(context: Context, movement: Movement) -> None:
         context.release(spread)
 
 
+def reads_on_chip(movement: Movement) -> bool:
+    """Whether the operand may be on chip: no window reaches beyond it."""
+    return not any(_is_padded(w) or w.base_dilation > 1
+                   for w in reduction_windows(movement.op.call))
+
+
 def _is_padded(window: SpatialWindow) -> bool:
     last = (window.outputs - 1) * window.stride + (window.size - 1) * window.dilation - window.low
     return window.low > 0 or last >= window.extent

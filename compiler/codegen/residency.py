@@ -14,9 +14,11 @@ from math import prod
 
 from xdsl.ir import Block, Operation, SSAValue
 
+from compiler.codegen import pooling
 from compiler.codegen.contraction_axes import Axis, merge
 from compiler.codegen.contraction_prepare import Scheme, scheme
 from compiler.codegen.convolution_shape import reads_on_chip
+from compiler.codegen.inplace import overwritten
 from compiler.ir.loops import Contraction, Load, Loop, Movement, analyse
 from compiler.ir.ops import HloOp
 from compiler.ir.types import ElementType, tensor_of
@@ -25,9 +27,11 @@ from compiler.ops.views import View
 from hw.config import AcceleratorConfig
 from hw.isa.params import LEVELS
 
-WORKING = {"dot_general": 4, "convolution": 4, "loop": 8, "concatenate": 8}
+WORKING = {"dot_general": 4, "convolution": 4, "loop": 8, "concatenate": 8, "pad": 8}
 """What share of the scratchpad a group keeps for its buffers, as divisor."""
 OTHER_WORKING = 4
+ON_CHIP = ("concatenate", "pad")
+"""Movements whose operands and results may be on chip."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Resident:
     Attributes:
         bytes: rounded up to whole lines of the scratchpad.
         saved: bytes that need not be loaded or stored.
+        takes_over: values in whose place it may be made, as they are read for the last time then.
     """
 
     value: SSAValue
@@ -44,6 +49,7 @@ class Resident:
     last: int
     bytes: int
     saved: int
+    takes_over: tuple[SSAValue, ...] = ()
 
     @property
     def is_constant(self) -> bool:
@@ -57,6 +63,11 @@ class Resident:
     def meets(self, other: "Resident") -> bool:
         """Whether both live at the same time."""
         return self.first <= other.last and other.first <= self.last
+
+    def shares_with(self, other: "Resident") -> bool:
+        """Whether one may be made in the place of the other."""
+        return (other.value in self.takes_over and other.last == self.first) or (
+            self.value in other.takes_over and self.last == other.first)
 
 
 @dataclass
@@ -88,17 +99,34 @@ def plan(block: Block, config: AcceleratorConfig, parts: dict[SSAValue, SSAValue
     made = {r.value for r in candidates}
     room = [config.scratchpad_bytes - reserved.get(op, working_bytes(op, config, made))
             for op in operations]
-    chosen = _improved(candidates, _placed(candidates, {}, room), room)
+    chosen = _compact(_improved(candidates, _placed(candidates, {}, room), room), room)
     residency = Residency()
-    used = [0] * len(operations)
     for resident, depth in chosen.items():
         addresses = residency.constants if resident.is_constant else residency.addresses
         addresses[resident.value] = config.scratchpad_bytes - depth - resident.bytes
-        for position in range(resident.first, resident.last + 1):
-            used[position] = max(used[position], depth + resident.bytes)
+    used = _used(chosen, len(operations))
     residency.limits = {op: config.scratchpad_bytes - n
                         for op, n in zip(operations, used, strict=True)}
     return residency
+
+
+def _used(chosen: Mapping[Resident, int], operations: int) -> list[int]:
+    """Bytes from the top to the lowest resident, at each position."""
+    used = [0] * operations
+    for resident, depth in chosen.items():
+        for position in range(resident.first, resident.last + 1):
+            used[position] = max(used[position], depth + resident.bytes)
+    return used
+
+
+def _compact(chosen: dict[Resident, int], room: Sequence[int]) -> dict[Resident, int]:
+    """The same residents with as few bytes between and below them as an order of placing gives:
+    with long lives first the short ones end up below them, and may take their place over."""
+    orders = (sorted(chosen, key=lambda r: (r.first - r.last, r.first)),
+              sorted(chosen, key=lambda r: (r.first, -r.bytes)))
+    placed = [chosen, *(_placed(order, {}, room) for order in orders)]
+    return min((p for p in placed if len(p) == len(chosen)),
+               key=lambda p: sum(_used(p, len(room))))
 
 
 def _placed(residents: Iterable[Resident], others: Mapping[Resident, int], room: Sequence[int]
@@ -145,9 +173,15 @@ def _saved(residents: Iterable[Resident]) -> int:
 
 
 def _depth(resident: Resident, chosen: Mapping[Resident, int]) -> int:
-    """The least distance from the top at which it overlaps none that lives at the same time."""
-    taken = sorted((depth, depth + other.bytes) for other, depth in chosen.items()
-                   if other.meets(resident))
+    """The least distance from the top at which it overlaps none that lives at the same time; that
+    of a value whose place it may share, if no other is in the way."""
+    met = {other: depth for other, depth in chosen.items() if other.meets(resident)}
+    for partner in met:
+        if resident.shares_with(partner) and not any(
+                other is not partner and depth < met[partner] + resident.bytes
+                and met[partner] < depth + other.bytes for other, depth in met.items()):
+            return met[partner]
+    taken = sorted((depth, depth + other.bytes) for other, depth in met.items())
     depth = 0
     for first, end in taken:
         if first - depth >= resident.bytes:
@@ -193,7 +227,9 @@ class _Candidates:
         if isinstance(op, HloOp) and op.kind == "fused":
             analysed = analyse(op)
             readable = set(op.operands) - set(_unreadable(analysed, self.config))
-            makes = not isinstance(analysed, Movement) or analysed.op.kind == "concatenate"
+            makes = not isinstance(analysed, Movement) or analysed.op.kind in ON_CHIP
+            if isinstance(analysed, Movement) and analysed.op.kind == "reduce_window":
+                makes = True
             if isinstance(analysed, Contraction):
                 for value in _constant_factors(analysed, self.config):
                     self.factors.setdefault(value, []).append(number)
@@ -228,7 +264,10 @@ class _Candidates:
         line = self.config.line_bytes
         size = -(-max(tensor_of(value).bytes, 1) // line) * line
         readers = self.read[value]
-        return Resident(value, min(self.made[value]), max(readers), size, self.moved[value])
+        owner = value.owner
+        shared = tuple(overwritten(owner)) if isinstance(owner, HloOp) else ()
+        return Resident(value, min(self.made[value]), max(readers), size, self.moved[value],
+                        shared)
 
 
 def _loads(analysed: Loop | Contraction | Movement) -> Iterator[Load]:
@@ -253,7 +292,9 @@ def _unreadable(analysed: Loop | Contraction | Movement, config: AcceleratorConf
                 ) -> Iterator[SSAValue]:
     """Operands that a generator needs in DRAM."""
     if isinstance(analysed, Movement):
-        if analysed.op.kind != "concatenate":
+        if analysed.op.kind == "reduce_window" and pooling.reads_on_chip(analysed):
+            return
+        if analysed.op.kind not in ON_CHIP:
             yield from (o.value for o in analysed.operands if isinstance(o, Load))
         return
     loop = analysed if isinstance(analysed, Loop) else analysed.epilogue
@@ -266,11 +307,12 @@ def _unreadable(analysed: Loop | Contraction | Movement, config: AcceleratorConf
 
 
 def _constant_factors(contraction: Contraction, config: AcceleratorConfig) -> Iterator[SSAValue]:
-    """Constants that a dot_general multiplies by as they are."""
+    """Constants that the array multiplies by as they are."""
     op = contraction.op
     made = scheme(contraction.lhs.element, contraction.rhs.element,
                   op.attrs.get("precision_config", ()), config.int8)
-    if op.kind == "dot_general" and made.parts == (1, 1) and not made.is_folded:
+    shared = op.attrs.get("feature_group_count", 1) == 1
+    if shared and made.parts == (1, 1) and not made.is_folded:
         owner = contraction.rhs.value.owner
         if isinstance(owner, HloOp) and owner.kind == "constant":
             yield contraction.rhs.value

@@ -14,7 +14,7 @@ Engines are drained where control flow begins, branches and ends.
 from dataclasses import dataclass, field
 
 from xdsl.dialects.builtin import IntAttr
-from xdsl.ir import Block, Data, Dialect, Region
+from xdsl.ir import Block, Data, Dialect, Operation, Region
 from xdsl.irdl import (
     IRDLOperation,
     irdl_attr_definition,
@@ -116,6 +116,28 @@ class ProgramOp(IRDLOperation):
 
 
 TILE = Dialect("tile", [CommandsOp, WhileOp, CaseOp, ProgramOp], [CommandList])
+
+
+@dataclass(frozen=True)
+class End:
+    """The last operation of a block, and the commands in it."""
+
+    op: Operation | None
+    commands: int
+
+
+def end_of(block: Block) -> End:
+    """For `cut_off`."""
+    last = block.last_op
+    return End(last, len(last.commands) if isinstance(last, CommandsOp) else 0)
+
+
+def cut_off(block: Block, end: End) -> None:
+    """Removes what was added to a block behind what was its end."""
+    while block.last_op is not None and block.last_op is not end.op:
+        block.erase_op(block.last_op)
+    if isinstance(end.op, CommandsOp):
+        del end.op.commands[end.commands:]
 
 
 def append(block: Block, command: Command) -> None:

@@ -5,6 +5,7 @@ reader; so reusing one only makes the next writer wait for that reader (`depende
 """
 
 from bisect import insort
+from copy import copy
 
 ALIGNMENT = 64
 
@@ -21,6 +22,11 @@ class Workspace:
         self.size = self.live_peak = 0
         self._live = 0
         self._free: list[tuple[int, int]] = []
+
+    def copy(self) -> "Workspace":
+        other = copy(self)
+        other._free = self._free.copy()
+        return other
 
     def allocate(self, size: int) -> int:
         """Offset of `size` bytes in the workspace window."""

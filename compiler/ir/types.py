@@ -133,6 +133,7 @@ _FLOATS: dict[ElementType, Attribute] = {
 }
 
 
+@lru_cache(maxsize=4096)
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Strides in elements of a row-major buffer."""
     return tuple(math.prod(shape[d + 1:]) for d in range(len(shape)))

@@ -16,8 +16,9 @@
     canonicalise  again, for what folding has uncovered
     fast_math     only on request: rewrites that change rounding
     check         refuses what cannot become code
+    k_slices      with fast_math: two products are cut along the k of the second one
     row_slices    normalisations are cut so that contractions start before their end
-    line_slices   depthwise convolutions are cut so that the product of each reads it on chip
+    bands         chains of convolutions are cut into lines so that what is between stays on chip
     slices        chains of contractions are cut so that what is between them stays on chip
     fuse          operations become groups
 """
@@ -26,6 +27,7 @@ from collections.abc import Callable
 
 from xdsl.dialects.builtin import ModuleOp
 
+from compiler.passes.bands import bands
 from compiler.passes.batch_dots import batch_dots
 from compiler.passes.broadcasts import broadcasts
 from compiler.passes.canonicalise import canonicalise
@@ -37,7 +39,7 @@ from compiler.passes.extremes import extremes
 from compiler.passes.fast_math import fast_math
 from compiler.passes.fold import fold
 from compiler.passes.fuse import LEVELS, fuse
-from compiler.passes.line_slices import line_slices
+from compiler.passes.k_slices import k_slices
 from compiler.passes.pointwise import pointwise
 from compiler.passes.row_slices import row_slices
 from compiler.passes.share import share
@@ -79,8 +81,10 @@ def optimise(module: ModuleOp, *, fusion: str = "full", relaxed: bool = False,
         fast_math(module)
     check(module)
     if fusion == "full":
+        if relaxed:
+            k_slices(module, scratchpad_bytes)
         row_slices(module)
-        line_slices(module, scratchpad_bytes)
+        bands(module, scratchpad_bytes)
         slices(module, scratchpad_bytes)
     refusals = fuse(module, fusion)
     module.verify()

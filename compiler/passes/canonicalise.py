@@ -96,6 +96,17 @@ def _composed(chain: Sequence[HloOp]) -> View | None:
     return view
 
 
+def merge_broadcasts(op: HloOp) -> bool:
+    """A broadcast of a broadcast is one: what is combined of small values has one form then."""
+    inner = op.operands[0].owner if op.kind == "broadcast_in_dim" else None
+    if not isinstance(inner, HloOp) or inner.kind != "broadcast_in_dim":
+        return False
+    dims = op.attrs["broadcast_dimensions"]
+    _rebuild(op, op.kind, {"broadcast_dimensions": tuple(
+        dims[d] for d in inner.attrs["broadcast_dimensions"])}, list(inner.operands))
+    return True
+
+
 def drop_identity_convert(op: HloOp) -> bool:
     """A conversion to the operand's own type, or back to the type of a narrower origin."""
     if op.kind != "convert":
@@ -205,6 +216,6 @@ def simplify_power(op: HloOp) -> bool:
 
 
 REWRITES: tuple[Rewrite, ...] = (
-    name_combiner, drop_barrier, drop_identity_view, drop_identity_convert, drop_neutral_operand,
-    multiply_by_exact_reciprocal, name_reciprocal, simplify_power,
+    name_combiner, drop_barrier, drop_identity_view, merge_broadcasts, drop_identity_convert,
+    drop_neutral_operand, multiply_by_exact_reciprocal, name_reciprocal, simplify_power,
 )

@@ -11,6 +11,7 @@ only when no third one stands between them.
 """
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import ReturnOp
@@ -66,10 +67,12 @@ def _fuse_block(block: Block, level: str) -> list[str]:
                 continue
             if is_elementwise(op) or is_reduction(op):
                 # What is computed last takes the work on several results: it could not go
-                # with the others before that.
-                producers = [p for producer in groups.producers(op) for p in (
-                    groups.producers(producer) if sunk.get(producer) is op else (producer,))]
-                for producer in sorted(producers, key=groups.depth, reverse=True):
+                # with the others before that. What is widened is stored as narrow as it is.
+                producers = [(as_made, *groups.lateness(p), p)
+                             for producer in groups.producers(op)
+                             for as_made in (sunk.get(producer) is not op,)
+                             for p in ((producer,) if as_made else groups.producers(producer))]
+                for *_, producer in sorted(producers, key=itemgetter(0, 1, 2), reverse=True):
                     if is_fusible(producer) and \
                             iteration_shape(op) == tensor_of(producer.results[0]).shape:
                         groups.merge(producer, op, level)

@@ -139,9 +139,11 @@ class Groups:
             if operand is not None:
                 yield producer
 
-    def depth(self, op: HloOp) -> int:
-        """How many groups must be finished before an operation's group starts."""
-        return self._before[self._group[self._number[op]]].bit_count()
+    def lateness(self, op: HloOp) -> tuple[int, int]:
+        """How many groups must be finished before an operation's group starts, and its place in
+        the program."""
+        number = self._number[op]
+        return self._before[self._group[number]].bit_count(), number
 
     def merge(self, producer: HloOp, consumer: HloOp, level: str) -> None:
         """Makes one group of two, or notes why not."""

@@ -9,7 +9,7 @@ other so that the matrix unit has work of the next one while the vector unit is 
 No element is computed in another way: a slice of a batch changes no sum and no order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 
@@ -36,14 +36,20 @@ Dims = dict[SSAValue, int]
 
 @dataclass
 class Chain:
-    """Operations from one contraction to the next, both included.
+    """Operations from one contraction to the next, both included, and the work on the second
+    one's result that needs what is between them.
 
     Attributes:
         dims: for each way to cut the dimension of every value, the last result included.
+        second: the position of the second contraction.
     """
 
     members: list[HloOp]
     dims: list[Dims] = field(default_factory=list)
+
+    @property
+    def second(self) -> int:
+        return next(n for n, op in enumerate(self.members) if n and is_contraction(op))
 
     @property
     def last(self) -> HloOp:
@@ -52,7 +58,7 @@ class Chain:
     @property
     def largest(self) -> int:
         """Bytes of the largest value between the contractions."""
-        return max(tensor_of(op.results[0]).bytes for op in self.members[:-1])
+        return max(tensor_of(op.results[0]).bytes for op in self.members[: self.second])
 
     def extent(self, way: int) -> int:
         value = self.members[0].results[0]
@@ -95,17 +101,34 @@ def _chain(first: HloOp) -> Chain | None:
 def _members(first: HloOp) -> list[HloOp] | None:
     members = [first]
     known = {first.results[0]}
+    contractions = 1
     op = first.next_op
     while op is not None:
         if isinstance(op, HloOp) and any(v in known for v in op.operands):
             if len(op.results) != 1 or (op.regions and op.kind != "reduce"):
                 return None
             members.append(op)
-            if is_contraction(op):
-                return members if op.kind == "dot_general" and _is_closed(members) else None
+            contractions += is_contraction(op)
+            if contractions == 2 and _is_closed(members):
+                return [*members, *_rounding(op)]
+            if contractions > 2 or (contractions == 2 and not _may_follow(op)):
+                return None
             known.add(op.results[0])
         op = op.next_op
     return None
+
+
+def _may_follow(op: HloOp) -> bool:
+    """Whether an operation is the second contraction, or work on its result."""
+    return op.kind in ("dot_general", "broadcast_in_dim", "reshape") or isinstance(
+        op.definition, Elementwise)
+
+
+def _rounding(op: HloOp) -> list[HloOp]:
+    """A conversion to a narrower type that alone reads the chain's result."""
+    readers = [use.operation for use in op.results[0].uses]
+    return [reader for reader in readers if len(readers) == 1 and isinstance(reader, HloOp)
+            and reader.kind == "convert" and reader.tensor.bytes < op.tensor.bytes]
 
 
 def _is_closed(members: Sequence[HloOp]) -> bool:
@@ -145,7 +168,7 @@ def _ranges(extent: int, count: int) -> list[tuple[int, int]]:
 
 def _slice(block: Block, chain: Chain, ranges: Sequence[Sequence[tuple[int, int]]]) -> None:
     """Replaces a chain by slices of it."""
-    slicer = Slicer(_Exclusive(chain))
+    slicer = Slicer(Exclusive(chain.members))
     order: list[HloOp] = []
     parts: list[SSAValue] = []
     pending: list[HloOp] = []
@@ -181,7 +204,8 @@ def _join(chain: Chain, ranges: Sequence[Sequence[tuple[int, int]]], parts: list
 def _one(chain: Chain, slicer: Slicer, position: Sequence[tuple[int, int]]
          ) -> tuple[list[HloOp], list[HloOp], list[HloOp], list[HloOp]]:
     """One slice: what makes its operands, its first contraction, what follows, its last one."""
-    first, *middle, last = chain.members
+    first, middle, last = (chain.members[0], chain.members[1 : chain.second],
+                           chain.members[chain.second :])
     inside = {op.results[0] for op in chain.members}
     stages = [len(slicer.made)]
     # Operands that come from outside the chain are made before it starts.
@@ -191,7 +215,7 @@ def _one(chain: Chain, slicer: Slicer, position: Sequence[tuple[int, int]]
         for value, cuts in zip(op.operands, found, strict=True):
             if value not in inside:
                 slicer.slice(value, cuts)
-    for group in ([first], middle, [last]):
+    for group in ([first], middle, last):
         stages.append(len(slicer.made))
         for op in group:
             cuts = chain.cuts(op, position)
@@ -203,17 +227,17 @@ def _one(chain: Chain, slicer: Slicer, position: Sequence[tuple[int, int]]
     return made[0], made[1], made[2], made[3]
 
 
-class _Exclusive:
-    """Tells whether only a chain needs an operation's result, through views and elementwise
+class Exclusive:
+    """Tells whether only some operations need an operation's result, through views and elementwise
     operations of which the same is true."""
 
-    def __init__(self, chain: Chain) -> None:
-        self._known: dict[Operation, bool] = dict.fromkeys(chain.members, True)
+    def __init__(self, members: Iterable[HloOp]) -> None:
+        self._known: dict[Operation, bool] = dict.fromkeys(members, True)
 
     def __call__(self, op: HloOp) -> bool:
-        return all(self._reads_for_chain(use.operation) for use in op.results[0].uses)
+        return all(self._reads_for_them(use.operation) for use in op.results[0].uses)
 
-    def _reads_for_chain(self, reader: Operation) -> bool:
+    def _reads_for_them(self, reader: Operation) -> bool:
         if reader not in self._known:
             self._known[reader] = isinstance(reader, HloOp) and isinstance(
                 reader.definition, Elementwise | ViewOperation) and self(reader)

@@ -133,25 +133,25 @@ class Slicer:
     def _slice(self, value: SSAValue, cuts: Cuts) -> SSAValue:
         op, tensor = value.owner, tensor_of(value)
         if not isinstance(op, HloOp):
-            return self._view(value, cuts)
+            return self.view(value, cuts)
         if op.kind == "constant" and tensor.size > 1:
             return self._add(constant(op.attrs["value"][_index(tensor, cuts)], op.source))
         if isinstance(op.definition, ViewOperation):
             part = self._through_view(op, cuts)
-            return self._view(value, cuts) if part is None else part
+            return self.view(value, cuts) if part is None else part
         if is_free_conversion(op):
             part = self.apply(op, cuts)
             assert part is not None
             return part
-        narrowing = tuple(cut for cut in cuts if self._narrows_dot(value, cut))
+        narrowing = tuple(cut for cut in cuts if self.narrows_dot(value, cut))
         if narrowing != cuts:
             inner = self.slice(value, narrowing)
-            return self._view(inner, tuple(cut for cut in cuts if cut not in narrowing))
+            return self.view(inner, tuple(cut for cut in cuts if cut not in narrowing))
         part = self.apply(op, cuts)
         assert part is not None
         return part
 
-    def _view(self, value: SSAValue, cuts: Cuts) -> SSAValue:
+    def view(self, value: SSAValue, cuts: Cuts) -> SSAValue:
         """A slice as a view of the whole value."""
         op, tensor = value.owner, tensor_of(value)
         bounds = [(0, n) for n in tensor.shape]
@@ -162,7 +162,7 @@ class Slicer:
             "limit_indices": tuple(b for _, b in bounds),
             "strides": (1,) * tensor.rank}, location=op.source if isinstance(op, HloOp) else None))
 
-    def _narrows_dot(self, value: SSAValue, cut: Cut) -> bool:
+    def narrows_dot(self, value: SSAValue, cut: Cut) -> bool:
         """Whether a slice is made of a contraction with fewer columns, whose result only slices
         are needed of. Rows stay together: each slice of them would load the weights again."""
         op, d = value.owner, cut[0]
@@ -170,12 +170,12 @@ class Slicer:
             return False
         if isinstance(op.definition, ViewOperation):
             before = self._before_view(op, (cut,))
-            return before is not None and len(before) == 1 and self._narrows_dot(
+            return before is not None and len(before) == 1 and self.narrows_dot(
                 op.operands[0], before[0])
         if not self._may_repeat(op):
             return False
         if isinstance(op.definition, Elementwise):
-            return any(self._narrows_dot(v, cut) for v in op.operands)
+            return any(self.narrows_dot(v, cut) for v in op.operands)
         return op.kind == "dot_general" and d >= _row_count(op) + len(
             op.attrs["dot_dimension_numbers"]["lhs_batching_dimensions"])
 

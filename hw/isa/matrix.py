@@ -19,6 +19,8 @@ def accumulate(acc: Bits, x: NDArray[np.unsignedinteger], tile: Tile) -> Bits:
         acc: (M, n) old accumulators.
         x: (M, k) raw activations; `tile.weights`: (k, n) raw weights.
     """
+    if tile.diagonal:
+        return _accumulate_diagonal(acc, x, tile)
     if tile.integer:
         product = x.view(np.int8).astype(np.int32) @ tile.weights.view(np.int8).astype(np.int32)
         return acc + product.view(np.uint32)
@@ -28,13 +30,28 @@ def accumulate(acc: Bits, x: NDArray[np.unsignedinteger], tile: Tile) -> Bits:
     return acc
 
 
+def _accumulate_diagonal(acc: Bits, x: NDArray[np.unsignedinteger], tile: Tile) -> Bits:
+    """Column c takes x[:, c] alone: what is beside the diagonal is not even added."""
+    count = min(tile.weights.shape)
+    x, weights, result = x[:, :count], np.diagonal(tile.weights), acc.copy()
+    if tile.integer:
+        products = x.view(np.int8).astype(np.int32) * weights.view(np.int8)
+        result[:, :count] += products.view(np.uint32)
+    else:
+        result[:, :count] = numerics.fmac(
+            numerics.bf16_to_f32(x), numerics.bf16_to_f32(weights)[None, :], acc[:, :count])
+    return result
+
+
 @instruction("loadw", 0x48, engine=Engine.MATRIX, retires=True)
 class LoadWeights(Instruction):
-    """Loads the shadow weight tile, K x N elements, from local address x[rs1] + imm."""
+    """Loads the shadow weight tile, K x N elements, from local address x[rs1] + imm. Of a
+    `diagonal` one only elements with k = n are weights, the others pass partial sums through."""
 
     rs1: int = rs1()
     transposed: int = bits(23, 1)
     integer: int = bits(24, 1)
+    diagonal: int = bits(25, 1)
     imm: int = imm()
 
     def execute(self, machine: MachineState, a: int, b: int) -> None:
@@ -49,7 +66,8 @@ class LoadWeights(Instruction):
         row = np.arange(rows, dtype=np.int64)[:, None] * p[MatrixParam.WSTRIDE]
         addresses = a + row + np.arange(columns) * dtype.size
         raw = machine.local.read(addresses, dtype, Engine.MATRIX, accumulators=False)
-        machine.shadow = Tile(raw.T if self.transposed else raw, bool(self.integer))
+        machine.shadow = Tile(raw.T if self.transposed else raw, bool(self.integer),
+                              bool(self.diagonal))
 
 
 @instruction("matmul", 0x49, engine=Engine.MATRIX, retires=True)

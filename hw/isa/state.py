@@ -128,11 +128,13 @@ class Loop:
 
 @dataclass
 class Tile:
-    """A weight tile; PEs outside `k` rows and `n` columns pass partial sums through."""
+    """A weight tile; PEs outside `k` rows and `n` columns pass partial sums through, and in a
+    `diagonal` one those with k != n as well."""
 
     weights: NDArray[np.unsignedinteger]
     """(k, n) raw elements."""
     integer: bool
+    diagonal: bool = False
 
 
 class MachineState:

@@ -1,6 +1,5 @@
-"""Depthwise convolutions that vector unit and array share, under fast math."""
+"""Depthwise convolutions that vector unit and array share."""
 
-from importlib import import_module
 from typing import Any
 
 import jax
@@ -56,8 +55,7 @@ def run(function: Any, argument: Array, config: str, blocks: int, monkeypatch: p
         return made[-1:]
 
     monkeypatch.setattr(convolution_depthwise, "_shares", shares)
-    program = compile_module(export(function, argument), load_config(config),
-                             Options(fast_math=True))
+    program = compile_module(export(function, argument), load_config(config))
     (found,) = execute(program, [argument])
     return found, made[0]
 
@@ -75,48 +73,13 @@ def test_bits(name: str, config: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert found.tobytes() == expected.tobytes()
 
 
-def test_not_without_fast_math(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An infinity stays with its feature."""
+@pytest.mark.parametrize("blocks", [0, 1, 2])
+def test_infinity(blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays with its feature: weights beside the diagonal do not exist."""
     function, argument = layer(*SHAPES["square"])
     argument[0, 2, 2, 1] = np.inf
-    monkeypatch.setattr(convolution_diagonal.Diagonal, "__init__", None)
-    program = compile_module(export(function, argument), load_config("tiny"), Options())
-    (found,) = execute(program, [argument])
+    found, _ = run(function, argument, "tiny", blocks, monkeypatch)
     assert np.isfinite(np.delete(found, 1, axis=-1).astype(np.float32)).all()
-
-
-@pytest.mark.parametrize("padding, dilation", [("SAME", 1), ("VALID", 1), ("SAME", 2)])
-def test_slices_of_lines(padding: str, dilation: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same bits as without slices, residual included."""
-    rng = np.random.default_rng(1)
-    depthwise, matrix, argument = (rng.standard_normal(s, np.float32).astype(bfloat16) for s in (
-        (3, 3, 1, 34), (1, 1, 34, 34), (1, 26, 23, 34)))
-    numbers = ("NHWC", "HWIO", "NHWC")
-
-    def function(x: Any) -> Any:
-        y = jax.lax.conv_general_dilated(
-            x, depthwise, (1, 1), padding, rhs_dilation=(dilation,) * 2, dimension_numbers=numbers,
-            feature_group_count=34)
-        z = jax.lax.conv_general_dilated(jax.numpy.clip(y, 0, 6), matrix, (1, 1), "VALID",
-                                         dimension_numbers=numbers)
-        return z + x if z.shape == x.shape else z
-
-    passes = import_module("compiler.passes.line_slices")
-    sliced, cut = [], passes._slice
-
-    def counted(*args: Any) -> None:
-        sliced.append(args)
-        cut(*args)
-
-    monkeypatch.setattr(passes, "_slice", counted)
-    results = []
-    for _ in range(2):
-        program = compile_module(export(function, argument), load_config("tiny"),
-                                 Options(fast_math=True))
-        results += execute(program, [argument])
-        monkeypatch.setattr(passes, "_slice", lambda *_: None)
-    assert sliced
-    assert results[0].tobytes() == results[1].tobytes()
 
 
 CYCLES = {

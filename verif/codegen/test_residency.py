@@ -14,6 +14,7 @@ from benchmarks.networks.layers import attention
 from benchmarks.networks.network import Array
 from benchmarks.networks.traffic import predict
 from hw.isa.program import Program
+from verif.codegen.harness import build, execute
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 RNG_SEED = 7
@@ -90,3 +91,27 @@ def test_groups_are_explained_with_cycles_and_places() -> None:
     assert "erfc" in first
     assert "matrix" in first
     assert "1 of 1 results on chip" in first
+
+
+def test_a_large_hidden_layer_is_multiplied_slice_by_slice() -> None:
+    """512 KB of scratchpad hold the input and a third of the hidden layer."""
+    def block(x: Any, up: Any, down: Any) -> Any:
+        return x + mlp(x, up, down)
+
+    x, bind = drawn(128, 512), {"arg1": drawn(512, 3072), "arg2": drawn(3072, 512)}
+    assert moved(block, [x], bind, fast_math=True) <= 1.15
+    assert moved(block, [x], bind) > 1.3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sum_takes_the_place_of_what_is_added(seed: int) -> None:
+    """Both would not fit; the same bits as without anything on chip, in any order of engines."""
+    def blocks(x: Any, w: Any) -> Any:
+        for _ in range(3):
+            x = x + x @ w
+        return x
+
+    arguments = [drawn(96, 96), drawn(96, 96) / BFLOAT16.type(16)]
+    program, plain = (build(blocks, arguments, fusion=fusion) for fusion in ("full", "none"))
+    assert execute(program, arguments, seed)[0].tobytes() == \
+        execute(plain, arguments)[0].tobytes()

@@ -30,7 +30,7 @@ PIPELINE = """
     set   matrix, x0, astride1, 8
     set   matrix, x0, cstride1, 1
     wait  matrix, 0, 1
-    loadw x0, 0, 0, 0x100
+    loadw x0, 0, 0, 0, 0x100
     matmul x0, x0, 0, 1, 0
     post  matrix, 1, 1
     set   vector, x0, strip, 8

@@ -63,18 +63,20 @@ def random_tile(memory: Memory, ticket: int) -> tuple[int, list[list[int]]]:
     config = machine()
     rows, columns = config.array_rows, config.array_cols
     integer, transposed = random.randint(0, 1), random.randint(0, 1)
+    diagonal = random.random() < 0.3
     k, n = random.randint(1, rows), random.randint(1, columns)
     size = 1 if integer else 2
     base, stride = random.randint(500, 900) * size, random.randint(-20, 20) * size
 
     def weight(r: int, c: int) -> int:
-        if r >= k or c >= n:
+        if r >= k or c >= n or (diagonal and r != c):
             return pack(WEIGHT, {"factor": 0, "raw": 1})
         line, element = (c, r) if transposed else (r, c)
         bits = memory.read(base + line * stride + element * size, size)
         return pack(WEIGHT, {"factor": factor(bits, integer), "raw": integer})
 
-    tile = pack(tile_layout(config), {"k": k, "n": n, "integer": integer, "ticket": ticket})
+    tile = pack(tile_layout(config), {"k": k, "n": n, "integer": integer,
+                                       "diagonal": diagonal, "ticket": ticket})
     job = pack(load_job(config), {
         "base": base, "stride": stride, "transposed": transposed, "tile": tile})
     return job, [[weight(r, c) for r in range(rows)] for c in range(columns)]

@@ -132,12 +132,14 @@ def random_bits(size: int) -> Bytes:
 def random_multiply(bench: Bench) -> None:
     config = bench.config
     # Bounds of zero and rows that come back at once are what a schedule stumbles over.
-    bounds = [random.choice([0, 1, 1, 1, 2, 3, 5]) for _ in range(4)]
-    if random.random() < 0.6:
-        bounds = [random.randint(1, 20), 1, random.randint(1, 3), 1]
-    strides = [random.choice([0, 1, 2, 3, 7]) for _ in range(4)]
-    reach = sum(max(bound - 1, 0) * stride
-                for bound, stride in zip(bounds, strides, strict=True))
+    reach = config.accumulator_rows
+    while reach >= config.accumulator_rows:
+        bounds = [random.choice([0, 1, 1, 1, 2, 3, 5]) for _ in range(4)]
+        if random.random() < 0.6:
+            bounds = [random.randint(1, 20), 1, random.randint(1, 3), 1]
+        strides = [random.choice([0, 1, 2, 3, 7]) for _ in range(4)]
+        reach = sum(max(bound - 1, 0) * stride
+                    for bound, stride in zip(bounds, strides, strict=True))
     bench.set(**{f"bound{n + 1}": bound for n, bound in enumerate(bounds)})
     bench.set(**{f"cstride{n + 1}": stride for n, stride in enumerate(strides)})
     bench.set(**{f"astride{n + 1}": 2 * random.randint(-30, 30) for n in range(4)})
@@ -158,7 +160,8 @@ def random_load(bench: Bench) -> None:
         wstride=random.randint(-40, 40) if integer else 2 * random.randint(-40, 40),
     )
     base = random.randint(2000, 4000)
-    bench.add(LoadWeights(transposed=random.randint(0, 1), integer=int(integer)),
+    bench.add(LoadWeights(transposed=random.randint(0, 1), integer=int(integer),
+                          diagonal=int(random.random() < 0.2)),
               base if integer else base & ~1)
 
 

@@ -174,7 +174,8 @@ class MatrixMaker:
         maker.set(Engine.MATRIX, MatrixParam.WSTRIDE, at.strides[0])
         maker.command("loadw", Engine.MATRIX, at.base, 0,
                       (Span("local", at.first, at.last, False),),
-                      transposed=int(transposed), integer=int(integer))
+                      transposed=int(transposed), integer=int(integer),
+                      diagonal=int(maker.chance(0.2)))
 
     def _multiply(self, swap: bool) -> None:
         maker, row_bytes = self.maker, self.maker.config.accumulator_row_bytes

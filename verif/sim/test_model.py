@@ -29,7 +29,7 @@ def products(count: int, rows: int) -> str:
     lines = ["set matrix, x0, astride1, 8", "set matrix, x0, cstride1, 1",
              "set matrix, x0, wstride, 8", "set matrix, x0, k, 4", "set matrix, x0, n, 4",
              bounds("matrix", "", rows, 1, 1, 1)]
-    return "\n".join([*lines, *["loadw x0, 0, 0, 0\nmatmul x0, x0, 1, 1, 0"] * count])
+    return "\n".join([*lines, *["loadw x0, 0, 0, 0, 0\nmatmul x0, x0, 1, 1, 0"] * count])
 
 
 def kernels(body: list[str], groups: int, count: int) -> str:

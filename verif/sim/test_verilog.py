@@ -5,6 +5,7 @@ import re
 import pytest
 from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from sim import verilog
@@ -80,3 +81,29 @@ def test_yosys_error_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verilog, "share_modules", lambda text: text + "nonsense")
     with pytest.raises(VerilogError, match="ERROR"):
         to_verilog(Delay(False))
+
+
+class Rows(wiring.Component):
+    """A memory whose parts of four bits are written alone."""
+
+    address: In(2)
+    mask: In(4)
+    value: In(16)
+    row: Out(16)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=16, depth=4, init=[])
+        write, read = memory.write_port(granularity=4), memory.read_port()
+        m.d.comb += [write.addr.eq(self.address), write.data.eq(self.value),
+                     write.en.eq(self.mask), read.addr.eq(self.address), self.row.eq(read.data)]
+        return m
+
+
+def test_a_masked_write_is_one_statement() -> None:
+    text = to_verilog(Rows())
+    writes = re.findall(r"memory\[\S+\] <= \(memory\[\S+\] & ~(\{.*\})\) \| \(\S+ & (.*)\);", text)
+    assert len(writes) == 1
+    kept, written = writes[0]
+    assert kept == written
+    assert [int(n) for n in re.findall(r"\{4\{\S+?\[(\d)\]\}\}", written)] == [3, 2, 1, 0]

@@ -81,6 +81,7 @@ class MatrixDecoder(wiring.Component):
             tile.k.eq(parameters[MatrixParam.K]),
             tile.n.eq(parameters[MatrixParam.N]),
             tile.integer.eq(field(word, LoadWeights, "integer")),
+            tile.diagonal.eq(field(word, LoadWeights, "diagonal")),
             tile.ticket.eq(swaps),
             multiply.payload.activation.eq(self.commands.payload.a),
             multiply.payload.row.eq(self.commands.payload.b),

@@ -57,7 +57,8 @@ class WeightLoader(wiring.Component):
         m.d.comb += columns.ready.eq(tile.ticket == self.swaps)
         fed = columns.valid & columns.ready
         for k in range(self._config.array_rows):
-            inside = (k < tile.k) & (column.index < tile.n)
+            inside = ((k < tile.k) & (column.index < tile.n)
+                      & (~tile.diagonal | (column.index == k)))
             m.d.comb += [
                 self.weights[k].load.eq(fed),
                 self.weights[k].tag.eq(column.index),

@@ -16,9 +16,11 @@ TICKET_BITS = 6
 
 
 def tile_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """Size and type of a tile; `ticket` is the number of swaps that must come before it."""
+    """Size and type of a tile. Of a `diagonal` one only elements with k = n exist; `ticket` is the
+    number of swaps that must come before it."""
     return data.StructLayout({
         "k": range(config.array_rows + 1), "n": range(config.array_cols + 1), "integer": 1,
+        "diagonal": 1,
         "ticket": TICKET_BITS,
     })
 

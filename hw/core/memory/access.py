@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.utils import exact_log2
 
 from hw.config import AcceleratorConfig
+from hw.core.memory.interleave import bank_pair
 from hw.core.memory.ports import ACCUMULATORS, SCRATCHPAD, Port
 
 
@@ -13,6 +14,7 @@ class Access:
     need:    banks wanted, scratchpad banks first; none for an idle or a faulting request.
     fault:   the request leaves its memory or names one that the port cannot reach.
     line:    number of the first line; `next_line` the one after it.
+    even_pair, odd_pair: numbers of the bank pairs of the even and of the odd one of these lines.
     offset:  position of the first byte in its line.
     crosses: bytes of `next_line` are wanted, too.
     """
@@ -26,6 +28,9 @@ class Access:
         self.fault = Signal(name=f"{port.name}_fault")
         self.line = Signal(line_bits, name=f"{port.name}_line")
         self.next_line = Signal(line_bits, name=f"{port.name}_next_line")
+        pairs = max(config.scratchpad_banks, config.accumulator_banks) // 2
+        self.even_pair = Signal(range(pairs), name=f"{port.name}_even_pair")
+        self.odd_pair = Signal(range(pairs), name=f"{port.name}_odd_pair")
         self.offset = Signal(range(config.line_bytes), name=f"{port.name}_offset")
         self.crosses = Signal(name=f"{port.name}_crosses")
 
@@ -42,7 +47,7 @@ class Access:
             self.line.eq(address[offset_bits:31]),
             self.next_line.eq(self.line + 1),
             self.crosses.eq(last[offset_bits] != self.line[0]),
-            self.need.eq(Mux(active & ~self.fault, self._banks(address[31]), 0)),
+            self.need.eq(Mux(active & ~self.fault, self._banks(m, address[31]), 0)),
         ]
 
     def _outside(self, in_accumulators: Value, last: Value) -> Value:
@@ -56,25 +61,32 @@ class Access:
         )
         return Mux(in_accumulators, accumulators, scratchpad)
 
-    def _banks(self, in_accumulators: Value) -> Value:
-        wanted = [
-            Mux(in_accumulators == chosen, self._pair(banks), 0) if self.port.reach & memory
-            else Const(0, banks)
-            for memory, banks, chosen in (
-                (SCRATCHPAD, self.config.scratchpad_banks, 0),
-                (ACCUMULATORS, self.config.accumulator_banks, 1),
-            )
-        ]
-        return Cat(Value.cast(v)[:banks] for v, banks in zip(
-            wanted, (self.config.scratchpad_banks, self.config.accumulator_banks), strict=True
-        ))
+    def _banks(self, m: Module, in_accumulators: Value) -> Value:
+        """Adds the numbers of the bank pairs; returns the banks wanted of both memories."""
+        config, wanted = self.config, []
+        for memory, chosen, lines, banks in (
+            (SCRATCHPAD, ~in_accumulators, config.scratchpad_lines, config.scratchpad_banks),
+            # Everyone goes through accumulators row by row: who follows another never meets it.
+            (ACCUMULATORS, in_accumulators, config.accumulator_banks, config.accumulator_banks),
+        ):
+            if not self.port.reach & memory:
+                wanted.append(Const(0, banks))
+                continue
+            with m.If(chosen):
+                m.d.comb += [
+                    self.even_pair.eq(bank_pair(self.next_line, lines, banks)),
+                    self.odd_pair.eq(bank_pair(self.line, lines, banks)),
+                ]
+            wanted.append(Mux(chosen, self._of_pairs(banks // 2), 0))
+        return Cat(wanted)
 
-    def _pair(self, banks: int) -> Value:
-        first = Const(1, banks) << self.line[:exact_log2(banks)]
-        first = first[:banks]
-        return first | Mux(self.crosses, first.rotate_left(1), 0)
+    def _of_pairs(self, pairs: int) -> Value:
+        even, odd = self.crosses | ~self.line[0], self.crosses | self.line[0]
+        return Cat(
+            Cat(even & (self.even_pair == pair), odd & (self.odd_pair == pair))
+            for pair in range(pairs))
 
     def row(self, bank: int, banks: int) -> Value:
-        """Row of the access in a bank. Only in bank 0 can `next_line` be a row further."""
-        line = self.next_line if bank == 0 else self.line
+        """Row of the access in a bank: that of the even line in an even bank, else of the odd."""
+        line = self.line if bank % 2 else self.next_line
         return line[exact_log2(banks):]

@@ -3,7 +3,6 @@
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Member, Out
-from amaranth.utils import exact_log2
 
 from hw.config import AcceleratorConfig
 from hw.core import interfaces
@@ -107,7 +106,8 @@ class LocalMemory(wiring.Component):
             m.d.comb += [
                 path.accepted.eq(port.request.valid & port.request.ready),
                 path.in_accumulators.eq(port.request.payload.address[31]),
-                path.line.eq(access.line),
+                path.odd_first.eq(access.line[0]),
+                path.even_pair.eq(access.even_pair), path.odd_pair.eq(access.odd_pair),
                 path.offset.eq(access.offset),
                 path.lines.as_value().eq(Cat(bank.read_data for bank, _, _ in banks)),
                 port.response.valid.eq(path.response.valid),
@@ -128,7 +128,7 @@ class LocalMemory(wiring.Component):
             paths.append(path)
         for place, (bank, number, count) in enumerate(banks):
             for access, go, path in zip(accesses, taken, paths, strict=True):
-                first = access.line[:exact_log2(count)] == number
+                first = access.line[0] == number % 2
                 with m.If(go & access.need[place]):
                     m.d.comb += [
                         bank.write_line.eq(access.row(number, count)),

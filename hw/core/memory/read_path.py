@@ -3,7 +3,6 @@
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import exact_log2
 
 from hw.config import AcceleratorConfig
 from hw.core.memory.ports import ACCUMULATORS, SCRATCHPAD, Port
@@ -16,8 +15,9 @@ class ReadPath(wiring.Component):
     half of the banks.
 
     Members:
-        accepted: a request is accepted in this cycle, for line number `line` of the
-            accumulators or of the scratchpad, from byte `offset` of that line.
+        accepted: a request is accepted in this cycle, of the accumulators or of the scratchpad,
+            for an even line in the pair of banks number `even_pair` and an odd one in that of
+            number `odd_pair`, from byte `offset` of the first of them, the odd if `odd_first`.
         lines: outputs of all banks, scratchpad first, in the cycle after.
         response: two cycles after.
     """
@@ -33,7 +33,9 @@ class ReadPath(wiring.Component):
         super().__init__({
             "accepted": In(1),
             "in_accumulators": In(1),
-            "line": In(exact_log2(most)),
+            "odd_first": In(1),
+            "even_pair": In(range(most // 2)),
+            "odd_pair": In(range(most // 2)),
             "offset": In(range(config.line_bytes)),
             "lines": In(data.ArrayLayout(
                 8 * config.line_bytes, config.scratchpad_banks + config.accumulator_banks
@@ -47,16 +49,16 @@ class ReadPath(wiring.Component):
         m = Module()
         pending = Signal()
         odd_first = Signal()
-        even = Signal(len(self.line) - 1)
-        odd = Signal(len(self.line) - 1)
+        even = Signal.like(self.even_pair)
+        odd = Signal.like(self.odd_pair)
         in_accumulators = Signal()
         offset = Signal.like(self.offset)
         m.d.sync += pending.eq(self.accepted)
         with m.If(self.accepted):
             m.d.sync += [
-                odd_first.eq(self.line[0]),
-                even.eq((self.line + 1) >> 1),
-                odd.eq(self.line >> 1),
+                odd_first.eq(self.odd_first),
+                even.eq(self.even_pair),
+                odd.eq(self.odd_pair),
                 in_accumulators.eq(self.in_accumulators),
                 offset.eq(self.offset),
             ]

@@ -1,0 +1,218 @@
+"""Chains of convolutions, poolings and products in bands of lines, so that what is between them
+stays on chip.
+
+The first layers of a network for images have tensors that no scratchpad holds. Cut into bands, each
+operation makes the lines of its result that the next one's windows reach, and those of a band that
+the next band's windows reach again are copied on chip: nothing is computed twice. The operations of
+different bands follow each other so that each finds its input finished: step t makes band t of the
+first operation, band t - 1 of the second, and so on. No sum changes.
+
+What a window reaches beyond the image is added as the lines are put together, so that the array and
+the vector unit read them where they lie.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import SSAValue
+
+from compiler.ir.ops import (
+    HloOp,
+    constant,
+    erase_unused,
+    insert_before,
+    main_function,
+    make,
+    replace,
+)
+from compiler.ir.types import tensor_of
+from compiler.passes.chains import (
+    Chain,
+    Stage,
+    band_ends,
+    chain_from,
+    parts_of,
+    work_beside,
+)
+from compiler.passes.slicing import Slicer, resized
+
+
+def bands(module: ModuleOp, scratchpad_bytes: int) -> None:
+    """Cuts every chain that moves fewer bytes in bands."""
+    block = main_function(module).body.block
+    taken: set[HloOp] = set()
+    for op in list(block.ops):
+        if isinstance(op, HloOp) and op.parent is block and op not in taken:
+            chain = chain_from(op)
+            if chain is None:
+                continue
+            taken.update(stage.first for stage in chain.stages)
+            for part, count in parts_of(chain, scratchpad_bytes):
+                if count > 1:
+                    _cut(part, count)
+                elif any(stage.is_depthwise for stage in part.stages):
+                    _pad(part)
+    erase_unused(block)
+
+
+@dataclass
+class _Band:
+    """Lines of a value on chip, padded for the stage that reads it."""
+
+    start: int
+    end: int
+    value: SSAValue
+
+
+def _cut(chain: Chain, count: int) -> None:
+    """Replaces the chain by its bands."""
+    ends, lines = band_ends(chain, count), chain.lines
+    beside = [work_beside(chain, stage, count) for stage in chain.stages]
+    slicer = Slicer(lambda _: False)
+    made: list[list[list[HloOp]]] = [[] for _ in chain.stages]
+    held: dict[int, _Band] = {}
+    parts: list[list[_Band]] = [[] for _ in chain.stages]
+    for band in range(len(ends[0])):
+        for number, stage in enumerate(chain.stages):
+            start, end = ends[number][band - 1] if band else 0, ends[number][band]
+            done = len(slicer.made)
+            if start < end:
+                source = held.get(number - 1)
+                _know_residuals(slicer, chain, stage, (start, end), parts)
+                part = _apply(slicer, stage, lines, (start, end), source, beside[number])
+                parts[number].append(_Band(start, end, part))
+                if number < len(chain.stages) - 1:
+                    held[number] = _extended(slicer, chain, number, held.get(number),
+                                             _Band(start, end, part), ends[number + 1][band - 1]
+                                             if band else 0)
+            made[number].append(slicer.made[done:])
+    last = chain.stages[-1].ops[-1]
+    join = make("concatenate", [band.value for band in parts[-1]], None, {"dimension": lines},
+                location=last.source)
+    insert_before(last, [*_interleaved(chain, made), join])
+    replace(last, join.results)
+
+
+def _know_residuals(slicer: Slicer, chain: Chain, stage: Stage, lines: tuple[int, int],
+                    parts: Sequence[Sequence[_Band]]) -> None:
+    """Puts together the lines of results of earlier stages that elementwise work reads."""
+    start, end = lines
+    read = {value for op in stage.ops[1:] for value in op.operands}
+    for earlier, made in zip(chain.stages, parts, strict=True):
+        if earlier is not stage and earlier.result in read:
+            pieces = [(band, max(start, band.start), min(end, band.end)) for band in made]
+            values = [slicer.view(band.value, ((chain.lines, a - band.start, b - a),))
+                      if (a, b) != (band.start, band.end) else band.value
+                      for band, a, b in pieces if a < b]
+            if len(values) > 1:
+                slicer.made.append(make("concatenate", values, None, {"dimension": chain.lines},
+                                        location=stage.first.source))
+                values = list(slicer.made[-1].results)
+            slicer.know(earlier.result, ((chain.lines, start, end - start),), values[0])
+
+
+def _pad(chain: Chain) -> None:
+    """Pads what is between the stages, all lines at once."""
+    for before, stage in pairwise(chain.stages):
+        if stage.padding:
+            whole = _Band(0, tensor_of(before.result).shape[chain.lines], before.result)
+            made, band = _padded(chain, whole, stage)
+            first = make(stage.first.kind, [band.value, *stage.first.operands[1:]],
+                         [stage.first.tensor],
+                         stage.padded(((0, 0),) * len(stage.padding)),
+                         location=stage.first.source)
+            insert_before(stage.first, [*made, first])
+            replace(stage.first, first.results)
+            stage.ops[0] = first
+
+
+def _interleaved(chain: Chain, made: Sequence[Sequence[Sequence[HloOp]]]) -> list[HloOp]:
+    """The operations of all bands in an order in which no stage waits for the one before."""
+    count = len(made[0])
+    order = list(range(len(made)))
+    if sum(stage.is_depthwise for stage in chain.stages) > 1:
+        # The vector unit's long work first: the array fills the accumulators meanwhile.
+        order.sort(key=lambda k: (not chain.stages[k].is_depthwise, -k))
+    return [op for step in range(count + len(made) - 1)
+            for number in order if 0 <= step - number < count
+            for op in made[number][step - number]]
+
+
+def _extended(slicer: Slicer, chain: Chain, number: int, before: _Band | None, new: _Band,
+              done: int) -> _Band:
+    """New lines behind those that the next stage reads again.
+
+    Args:
+        new: lines as they are; done: lines of its result that the next stage has made.
+    """
+    reader = chain.stages[number + 1]
+    made, new = _padded(chain, new, reader)
+    slicer.made += made
+    first = reader.lines_read(done, done + 1)[0]
+    if before is None or first >= new.start:
+        return new
+    halo = slicer.view(before.value, ((chain.lines, first - before.start, before.end - first),))
+    join = make("concatenate", [halo, new.value], None, {"dimension": chain.lines},
+                location=reader.first.source)
+    slicer.made.append(join)
+    return _Band(first, new.end, join.results[0])
+
+
+def _padded(chain: Chain, new: _Band, reader: Stage) -> tuple[list[HloOp], _Band]:
+    """New lines with the padding around them, and the operations that make them."""
+    if not any(map(any, reader.padding)):
+        return [], new
+    tensor, lines = tensor_of(new.value), chain.lines
+    whole = tensor_of(reader.first.operands[0]).shape[lines]
+    (top, bottom), *others = reader.padding
+    top, bottom = top if new.start == 0 else 0, bottom if new.end == whole else 0
+    sides = dict(enumerate([(top, bottom), *others], lines))
+    low, high = (tuple(sides.get(d, (0, 0))[side] for d in range(tensor.rank)) for side in (0, 1))
+    outside = constant(reader.outside, reader.first.source)
+    shape = tuple(a + n + b for a, n, b in zip(low, tensor.shape, high, strict=True))
+    pad = make("pad", [new.value, outside.results[0]], [tensor.with_shape(shape)], {
+        "edge_padding_low": low, "edge_padding_high": high,
+        "interior_padding": (0,) * tensor.rank}, location=reader.first.source)
+    start = new.start + reader.padding[0][0]
+    return [outside, pad], _Band(start - top, start + new.end - new.start + bottom, pad.results[0])
+
+
+def _apply(slicer: Slicer, stage: Stage, lines: int, result: tuple[int, int],
+           source: _Band | None, beside: tuple[int, int]) -> SSAValue:
+    """Some lines of a stage's result.
+
+    Args:
+        source: lines of its input on chip; None for the chain's first stage.
+    """
+    start, end = result
+    cuts = ((lines, start, end - start),)
+    low, high = stage.lines_read(start, end)
+    if source is not None:
+        padding: tuple[tuple[int, int], ...] = ((0, 0),) * len(stage.padding)
+        part = source.value if (source.start, source.end) == (low, high) else slicer.view(
+            source.value, ((lines, low - source.start, high - low),))
+    else:
+        part, padding = _outer_part(slicer, stage, lines, (low, high))
+    first = make(stage.first.kind, [part, *stage.first.operands[1:]],
+                 [resized(stage.first.tensor, cuts)],
+                 {**stage.padded(padding), "beside": beside}, location=stage.first.source)
+    slicer.made.append(first)
+    slicer.know(stage.first.results[0], cuts, first.results[0])
+    for op in stage.ops[1:]:
+        made = slicer.apply(op, cuts)
+        assert made is not None
+        slicer.know(op.results[0], cuts, made)
+    return slicer.slice(stage.result, cuts)
+
+
+def _outer_part(slicer: Slicer, stage: Stage, lines: int, padded: tuple[int, int]
+                ) -> tuple[SSAValue, tuple[tuple[int, int], ...]]:
+    """Lines of the chain's input, and the padding that is left for the convolution."""
+    value = stage.first.operands[0]
+    before = stage.padding[0][0] if stage.padding else 0
+    low, high = padded[0] - before, padded[1] - before
+    start, end = max(low, 0), min(high, tensor_of(value).shape[lines])
+    return (slicer.slice(value, ((lines, start, end - start),)),
+            ((start - low, high - end), *stage.padding[1:]) if stage.padding else ())

@@ -1,0 +1,127 @@
+"""Fast math: two products whose value in between is larger than the scratchpad, k by k.
+
+A feed-forward block is the example: its hidden layer would be stored, and loaded again for every
+block of columns that the accumulators hold. Instead a slice of its columns is made and multiplied
+at once, while it is on chip:
+
+    h_j = f(x @ w1_j)        p_j = p_(j-1) + h_j @ w2_j
+
+What goes through DRAM are the sums p_j. Those before the last are rounded to bf16, once for each
+slice but one; without fast math the product, its bias and its residual are rounded one by one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import SSAValue
+
+from compiler.ir.ops import HloOp, erase_unused, insert_before, main_function, make, replace
+from compiler.ir.types import ElementType, tensor_of
+from compiler.passes.slices import Exclusive
+from compiler.passes.slicing import Slicer
+
+ROOM = 8
+"""This part of the scratchpad is left to the factors on their way in."""
+GRANULE = 64
+"""Columns of a slice are a multiple."""
+MOST_SLICES = 4
+"""Each slice but the first rounds the sums once more."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two products, the result of the first one the left factor of the second.
+
+    Attributes:
+        x: the first one's left factor.
+        d: the dimension of the value in between that the second one contracts.
+    """
+
+    second: HloOp
+    x: SSAValue
+    d: int
+
+    @property
+    def hidden(self) -> SSAValue:
+        return self.second.operands[0]
+
+    def step(self, scratchpad_bytes: int) -> int | None:
+        """Columns of a slice that fits beside x; None when slices are not worth it."""
+        hidden, room = tensor_of(self.hidden), scratchpad_bytes - scratchpad_bytes // ROOM
+        left = room - tensor_of(self.x).bytes
+        if hidden.bytes <= left:
+            return None
+        step = max(left, 0) * hidden.shape[self.d] // hidden.bytes // GRANULE * GRANULE
+        count = -(-hidden.shape[self.d] // step) if step else MOST_SLICES + 1
+        sums = self.second.tensor.with_element(ElementType.BF16).bytes
+        return step if count <= MOST_SLICES and (count - 1) * sums < hidden.bytes else None
+
+
+def k_slices(module: ModuleOp, scratchpad_bytes: int) -> None:
+    """Slices every such pair that saves traffic."""
+    block = main_function(module).body.block
+    for op in list(block.ops):
+        if isinstance(op, HloOp) and op.kind == "dot_general" and op.parent is block:
+            pair = _pair(op)
+            step = pair.step(scratchpad_bytes) if pair is not None else None
+            if pair is not None and step is not None:
+                _slice(pair, step)
+    erase_unused(block)
+
+
+def _pair(second: HloOp) -> Pair | None:
+    numbers = second.attrs["dot_dimension_numbers"]
+    contracted = numbers["lhs_contracting_dimensions"]
+    hidden = second.operands[0]
+    if numbers["lhs_batching_dimensions"] or len(contracted) != 1 or \
+            tensor_of(hidden).element is not ElementType.BF16:
+        return None
+    (d,) = contracted
+    first = _product_behind(hidden)
+    slicer = Slicer(Exclusive([second]))
+    if first is None or not slicer.narrows_dot(hidden, (d, 0, 1)):
+        return None
+    return Pair(second, first.operands[0], d)
+
+
+def _product_behind(value: SSAValue) -> HloOp | None:
+    """The product that a chain of elementwise operations begins with."""
+    op = value.owner
+    while isinstance(op, HloOp) and op.operands and op.kind != "dot_general":
+        op = op.operands[0].owner
+    return op if isinstance(op, HloOp) and op.kind == "dot_general" else None
+
+
+def _slice(pair: Pair, step: int) -> None:
+    """Replaces the second product by the sum of its slices."""
+    second, extent = pair.second, tensor_of(pair.hidden).shape[pair.d]
+    (other,) = second.attrs["dot_dimension_numbers"]["rhs_contracting_dimensions"]
+    slicer = Slicer(Exclusive([second]))
+    sums: SSAValue | None = None
+    for start in range(0, extent, step):
+        size = min(step, extent - start)
+        factors = [slicer.slice(value, ((d, start, size),))
+                   for value, d in zip(second.operands, (pair.d, other), strict=True)]
+        made = _partial(second, factors, sums, last=start + size == extent)
+        slicer.made += made
+        sums = made[-1].results[0]
+    assert sums is not None
+    insert_before(second, slicer.made)
+    replace(second, [sums])
+
+
+def _partial(second: HloOp, factors: Sequence[SSAValue], sums: SSAValue | None, *, last: bool
+             ) -> list[HloOp]:
+    """The product of a slice, and what there is already added to it."""
+    wide = second.tensor.with_element(ElementType.F32)
+    made = [make("dot_general", factors, [wide], dict(second.attrs), location=second.source)]
+    if sums is not None:
+        made.append(make("convert", [sums], [wide], location=second.source))
+        made.append(make("add", [made[0].results[0], made[1].results[0]], [wide],
+                         location=second.source))
+    element = second.tensor.element if last else ElementType.BF16
+    if element is not wide.element:
+        made.append(make("convert", made[-1].results, [wide.with_element(element)],
+                         location=second.source))
+    return made

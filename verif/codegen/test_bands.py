@@ -1,0 +1,121 @@
+"""Chains of convolutions in bands of lines: the same bits as operation by operation."""
+
+from importlib import import_module
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from ml_dtypes import bfloat16
+
+from compiler.pipeline import Options, compile_module
+from hw.config import load as load_config
+from verif.codegen.harness import execute
+from verif.compiler.models import export
+
+Array = np.ndarray[Any, Any]
+NUMBERS = ("NHWC", "HWIO", "NHWC")
+
+
+def draw(*shape: int) -> Array:
+    return np.random.default_rng(sum(shape)).standard_normal(shape, np.float32).astype(bfloat16)
+
+
+def conv(x: Any, size: int, outputs: int, stride: int = 1, dilation: int = 1,
+         padding: str = "SAME") -> Any:
+    return jax.lax.conv_general_dilated(
+        x, draw(size, size, x.shape[-1], outputs), (stride, stride), padding,
+        rhs_dilation=(dilation, dilation), dimension_numbers=NUMBERS)
+
+
+def depthwise(x: Any, stride: int = 1, dilation: int = 1, padding: str = "SAME") -> Any:
+    return jax.lax.conv_general_dilated(
+        x, draw(3, 3, 1, x.shape[-1]), (stride, stride), padding,
+        rhs_dilation=(dilation, dilation), dimension_numbers=NUMBERS,
+        feature_group_count=x.shape[-1])
+
+
+def inverted(x: Any, **window: Any) -> Any:
+    """Expansion, depthwise convolution, projection, and the input again where it fits."""
+    y = jax.numpy.clip(conv(x, 1, 3 * x.shape[-1]), 0, 6)
+    y = conv(jax.numpy.clip(depthwise(y, **window), 0, 6), 1, x.shape[-1])
+    return x + y if x.shape == y.shape else y
+
+
+def residual(x: Any) -> Any:
+    return jax.nn.relu(x + conv(jax.nn.relu(conv(x, 3, 8)), 3, x.shape[-1]))
+
+
+def stem(x: Any) -> Any:
+    y = jax.nn.relu(conv(x, 7, 8, 2))
+    return jax.lax.reduce_window(y, np.array(-np.inf, bfloat16), jax.lax.max, (1, 3, 3, 1),
+                                 (1, 2, 2, 1), "SAME")
+
+
+CHAINS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "inverted": (inverted, (1, 26, 23, 12)),
+    "strided": (lambda x: inverted(x, stride=2), (1, 27, 22, 12)),
+    "valid": (lambda x: inverted(x, padding="VALID"), (1, 26, 23, 12)),
+    "dilated": (lambda x: inverted(x, dilation=2), (1, 26, 23, 12)),
+    "two_blocks": (lambda x: inverted(inverted(x)), (1, 24, 24, 10)),
+    "growing": (lambda x: inverted(inverted(conv(x, 3, 12, 2)), stride=2), (1, 49, 40, 3)),
+    "residual": (residual, (1, 33, 30, 8)),
+    "residual_twice": (lambda x: residual(residual(x)), (1, 33, 30, 8)),
+    "dilated_convolution": (lambda x: conv(conv(x, 3, 8, 1, 2), 3, 8), (1, 40, 30, 8)),
+    "stem": (stem, (1, 81, 77, 3)),
+    "stem_and_blocks": (lambda x: residual(residual(stem(x))), (1, 129, 129, 3)),
+}
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of bands of the chains that are cut from now on."""
+    passes, counts = import_module("compiler.passes.bands"), list[int]()
+    cut = passes._cut
+
+    def noted(chain: Any, count: int) -> None:
+        counts.append(count)
+        cut(chain, count)
+
+    monkeypatch.setattr(passes, "_cut", noted)
+    return counts
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_bits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    function, shape = CHAINS[name]
+    counts, argument = counted(monkeypatch), draw(*shape)
+    module, tiny = export(function, argument), load_config("tiny")
+    results = [execute(compile_module(module, tiny, Options(fusion=fusion)), [argument])
+               for fusion in ("full", "none")]
+    assert counts and min(counts) > 1
+    assert results[0][0].tobytes() == results[1][0].tobytes()
+
+
+def test_integers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """int8 chains as well, accumulating in int32."""
+    rng = np.random.default_rng(0)
+    weights = [rng.integers(-9, 9, s, np.int8) for s in ((1, 1, 12, 36), (3, 3, 1, 36))]
+    argument = rng.integers(-9, 9, (1, 26, 23, 12), np.int8)
+
+    def function(x: Any) -> Any:
+        y = jax.lax.conv_general_dilated(x, weights[0], (1, 1), "SAME", dimension_numbers=NUMBERS,
+                                         preferred_element_type=np.int32)
+        y = jax.numpy.clip(y, -99, 99).astype(np.int8)
+        return jax.lax.conv_general_dilated(
+            y, weights[1], (1, 1), "SAME", dimension_numbers=NUMBERS, feature_group_count=36,
+            preferred_element_type=np.int32)
+
+    counts, module, tiny = counted(monkeypatch), export(function, argument), load_config("tiny")
+    results = [execute(compile_module(module, tiny, Options(fusion=fusion)), [argument])
+               for fusion in ("full", "none")]
+    assert counts
+    assert results[0][0].tobytes() == results[1][0].tobytes()
+
+
+def test_stays_on_chip() -> None:
+    """Nothing between the operations visits DRAM: loads and stores are near the least."""
+    from benchmarks.networks.traffic import predict
+    argument = draw(1, 56, 56, 24)
+    program = compile_module(export(inverted, argument), load_config("default"))
+    least = 2 * argument.nbytes + 2 * 24 * 72 * 2
+    assert predict(program, [argument]).bytes < 2.0 * least

@@ -1,0 +1,63 @@
+"""Fast math: two products whose value in between does not fit the scratchpad."""
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from compiler.frontend import Model, load
+from compiler.ir.ops import HloOp, main_function
+from compiler.ir.types import tensor_of
+from compiler.passes import optimise
+from compiler.reference import evaluate
+from verif.compiler.models import export, floats, jax
+
+BF16 = ml_dtypes.bfloat16
+ROWS, WIDTH, HIDDEN = 16, 64, 512
+X = floats(ROWS, WIDTH, dtype=BF16)
+WEIGHTS = {"arg1": floats(WIDTH, HIDDEN, seed=1, dtype=BF16) / BF16(8),
+           "arg2": floats(HIDDEN, WIDTH, seed=2, dtype=BF16) / BF16(16)}
+HIDDEN_BYTES = ROWS * HIDDEN * 2
+
+
+def feed_forward(x: Any, up: Any, down: Any) -> Any:
+    return x + jax.nn.relu(x @ up) @ down
+
+
+def optimised(scratchpad_bytes: int, *, relaxed: bool = True) -> Model:
+    model = load(export(feed_forward, X, *WEIGHTS.values()), bind=WEIGHTS)
+    optimise(model.module, relaxed=relaxed, scratchpad_bytes=scratchpad_bytes)
+    return model
+
+
+def results(model: Model) -> list[tuple[str, int]]:
+    """Element type and columns of what each product's group makes."""
+    made = [op.tensor for op in main_function(model.module).body.block.ops
+            if isinstance(op, HloOp) and op.kind == "fused" and op.attrs["kind"] == "dot_general"]
+    return [(str(tensor.element), tensor.shape[-1]) for tensor in made]
+
+
+def test_each_slice_is_multiplied_before_the_next_is_made() -> None:
+    model = optimised(HIDDEN_BYTES * 3 // 4)
+    columns = [n for _, n in results(model)]
+    assert columns[1::2] == [WIDTH] * (len(columns) // 2)
+    assert sum(columns[::2]) == HIDDEN
+    assert max(columns[::2]) < HIDDEN
+
+
+def test_sums_are_stored_narrow_and_close_to_exact() -> None:
+    model = optimised(HIDDEN_BYTES * 3 // 4)
+    block = main_function(model.module).body.block
+    assert {tensor_of(r).element.numpy for op in block.ops if isinstance(op, HloOp)
+            and op.kind == "fused" for r in op.results} == {np.dtype(BF16)}
+    (result,) = evaluate(model.module, [X])
+    wide = [np.asarray(a, np.float32) for a in (X, *WEIGHTS.values())]
+    np.testing.assert_allclose(np.asarray(result, np.float32), feed_forward(*wide), atol=0.06)
+
+
+@pytest.mark.parametrize(("scratchpad", "relaxed"), [
+    (HIDDEN_BYTES * 2, True), (HIDDEN_BYTES * 3 // 4, False), (HIDDEN_BYTES // 8, True)],
+    ids=["it_fits", "bits_are_kept", "too_many_slices"])
+def test_otherwise_there_are_two_products(scratchpad: int, relaxed: bool) -> None:
+    assert len(results(optimised(scratchpad, relaxed=relaxed))) == 2
