@@ -23,12 +23,17 @@ from hw.isa.program import CONSTANT_WINDOW, WORKSPACE_WINDOW
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor lives: dense, row-major, from an offset of a DRAM window or, with `LOCAL`
-    as window, from a local address of the scratchpad."""
+    """Where a tensor lives: row-major, from an offset of a DRAM window or, with `LOCAL` as window,
+    from a local address of the scratchpad.
+
+    Attributes:
+        inside: strides of the larger tensor that it is made in, in elements; None when it is dense.
+    """
 
     window: int
     offset: int
     tensor: Tensor
+    inside: tuple[int, ...] | None = None
 
     @property
     def on_chip(self) -> bool:

@@ -91,6 +91,8 @@ def generate_dot(context: Context, contraction: Contraction) -> None:
                   (*rhs_batch, *rhs_k, *rhs_free), location, is_placed=False)
     views = [o.view if o is not None else View(op.tensor.shape, (0,) * op.tensor.rank)
              for o in epilogue.operands]
+    if epilogue.results[0].inside is not None:
+        views.append(View(op.tensor.shape, epilogue.results[0].inside))
     first_row = len(lhs_batch)
     first_column = first_row + len(lhs_free)
     k = tuple(Axis(lhs.view.shape[a], (lhs.view.strides[a], rhs.view.strides[b]))

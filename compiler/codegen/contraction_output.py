@@ -36,7 +36,8 @@ class Grid:
 
     Attributes:
         rows, columns: boxes; operand i of the epilogue has strides `first_stride + i` in the
-            boxes' axes. A box of columns has one axis.
+            boxes' axes, and a result inside a larger tensor the last ones. A box of columns has one
+            axis.
         batch: for each batch index the offset of each epilogue operand, in elements.
     """
 
@@ -247,11 +248,25 @@ class ComputeResult(Output):
         if not place.on_chip:
             return self._dense(dtype, extents)
         _, *rows, width = extents
+        if place.inside is not None:
+            return self._inside(place, block, piece, sums, width)
         offset = self.grid.offset(block, piece.first, sums.columns[0])
         pitch = self.grid.shape[2] * dtype.size
         return LocalPort(place.offset + offset * dtype.size,
                      (width * dtype.size, *(n * pitch for n in row_major(tuple(rows))),
                       dtype.size), dtype)
+
+    def _inside(self, place: Place, block: Block, piece: Piece, sums: Sums, width: int
+                ) -> LocalPort:
+        """A piece of a result that is made in a larger tensor."""
+        rows, columns = self.grid.rows[block.rows], self.grid.columns[block.columns]
+        (outer, *inner), column = rows.axes, columns.axes[0].strides[-1]
+        dtype = place.tensor.element.memory
+        offset = (rows.offsets[-1] + columns.offsets[-1] + sums.columns[0] * column
+                  + piece.first // prod(axis.size for axis in inner) * outer.strides[-1])
+        strides = (width * column, *(axis.strides[-1] for axis in rows.axes), column)
+        return LocalPort(place.offset + offset * dtype.size,
+                         tuple(n * dtype.size for n in strides), dtype)
 
     def _dense(self, dtype: DType, extents: Sequence[int]) -> LocalPort:
         """A new tile of results: row by row, all columns of a row together."""

@@ -102,7 +102,7 @@ class Lowering:
         self._temporary: set[Place] = set()
         block = self._main = function.body.block
         self._parts = parts_of(block)
-        wholes = {part: whole for part, (whole, _) in self._parts.items()}
+        wholes = {value: part.whole for value, part in self._parts.items()}
         self._rooms = Rooms(block, context.config, wholes, on_chip=on_chip)
 
     def main(self, wanted: Sequence[Wanted]) -> None:
@@ -192,10 +192,11 @@ class Lowering:
             return known
         tensor = tensor_of(value)
         if value in self._parts:
-            whole, offset = self._parts[value]
-            place = self._result_place(whole, preferred)
-            self.context.places[whole] = place
-            return Place(place.window, place.offset + offset, tensor)
+            part = self._parts[value]
+            place = self._result_place(part.whole, preferred)
+            self.context.places[part.whole] = place
+            if part.strides is None or place.on_chip:
+                return Place(place.window, place.offset + part.offset, tensor, part.strides)
         if value in self._rooms.residency.addresses:
             return Place(LOCAL, self._rooms.residency.addresses[value], tensor)
         return self._taken_over(value) or self._temporary_place(tensor)

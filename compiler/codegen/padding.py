@@ -47,7 +47,11 @@ def pad(context: Context, inside: Operand | int, shape: Sequence[int], value: Op
         return
     start = sum(f * s for f, s in zip(firsts, inside.view.strides, strict=True))
     part = View(tuple(extents), inside.view.strides, inside.view.offset + start)
-    copy(context, Operand(inside.place, part), target, location, view)
+    made_inside = inside.place is not None and inside.place == Place(
+        target.window, target.offset + offset * target.tensor.element.size, inside.place.tensor,
+        strides)
+    if not made_inside:
+        copy(context, Operand(inside.place, part), target, location, view)
 
 
 def _fill_margins(context: Context, target: Place, inside: View, value: Operand | int,

@@ -288,14 +288,13 @@ def band_ends(chain: Chain, count: int) -> list[list[int]]:
 
 
 def work_beside(chain: Chain, stage: Stage, count: int) -> tuple[int, int]:
-    """Multiply-accumulates and result elements of the other stages during one band. Depthwise
-    convolutions keep both units busy; of those only the input counts, which is copied."""
+    """Multiply-accumulates and result elements of the other stages during one band, the share of a
+    depthwise convolution. These keep both units busy themselves."""
     others = [other.first for other in chain.stages if not other.is_depthwise]
-    shared = [other.first for other in chain.stages if other.is_depthwise]
-    copied = sum(tensor_of(op.operands[0]).size for op in shared)
+    shared = sum(other.first.tensor.size for other in chain.stages if other.is_depthwise)
     macs = sum(op.tensor.size * _summed(op) for op in others)
-    elements = sum(op.tensor.size for op in others) + copied // 2
-    part = stage.first.tensor.size / max(sum(op.tensor.size for op in shared), 1)
+    elements = sum(op.tensor.size for op in others)
+    part = stage.first.tensor.size / max(shared, 1)
     return int(part * macs) // count, int(part * elements) // count
 
 

@@ -42,7 +42,8 @@ def wide_chains(module: ModuleOp) -> None:
             values.widen(op, op in linked)
     for op in list(block.walk()):
         if isinstance(op, HloOp) and op.kind == "convert" and \
-                tensor_of(op.operands[0]).element is ElementType.F32 and _is_widened_at_once(op):
+                tensor_of(op.operands[0]).element is ElementType.F32 and \
+                _is_widened_at_once(op) and not _is_stored(*_reader(op)):
             _drop_rounding(op)
     erase_unused(block)
 
@@ -88,6 +89,37 @@ def _is_widened_at_once(op: Operation) -> bool:
     return isinstance(user, HloOp) and isinstance(user.definition, Elementwise)
 
 
+def _reader(rounding: HloOp) -> tuple[HloOp, SSAValue]:
+    """The operation that uses a rounded value widened at once, and its operand."""
+    conversion = _only_user(rounding)
+    assert isinstance(conversion, HloOp)
+    user = _only_user(conversion)
+    assert isinstance(user, HloOp)
+    return user, conversion.results[0]
+
+
+def _is_stored(op: HloOp, value: SSAValue) -> bool:
+    """Whether a value is in memory before an operation reads it: it is made of a product, and
+    another one comes later, with which the operation is fused. Narrow it takes half the room."""
+    product = _product(value)
+    later = (_product(other) for other in op.operands if other is not value)
+    return product is not None and any(
+        other is not None and other.parent is product.parent
+        and product.is_before_in_block(other) for other in later)
+
+
+def _product(value: SSAValue) -> HloOp | None:
+    """The product of which elementwise work makes a value."""
+    pending = [value]
+    for _ in range(REGION):
+        op = pending.pop().owner if pending else None
+        if isinstance(op, HloOp) and op.kind in PRODUCTS:
+            return op
+        if isinstance(op, HloOp) and isinstance(op.definition, Elementwise):
+            pending += op.operands
+    return None
+
+
 def _only_user(op: Operation) -> Operation | None:
     """The operation that alone uses a result, once."""
     if len(op.results) != 1:
@@ -126,7 +158,7 @@ class _Values:
         rounding = value.owner
         if isinstance(rounding, HloOp) and rounding.kind == "convert" and \
                 tensor_of(rounding.operands[0]).element is ElementType.F32 and \
-                all(use.operation is op for use in value.uses):
+                all(use.operation is op for use in value.uses) and not _is_stored(op, value):
             return rounding.operands[0]
         key = value, op.parent
         if key not in self._converted:

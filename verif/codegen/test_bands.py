@@ -120,3 +120,20 @@ def test_stays_on_chip() -> None:
     program = compile_module(export(inverted, argument), load_config("default"))
     least = 2 * argument.nbytes + 2 * 24 * 72 * 2
     assert predict(program, [argument]).bytes < 2.0 * least
+
+
+def test_product_is_made_inside_its_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines of a product are not copied into their padding, only those of two bands are."""
+    copies = import_module("compiler.codegen.copies")
+    runs, copy_runs = [], copies.copy_runs
+
+    def noted(context: Any, addresses: Any, run: int, *rest: Any) -> None:
+        runs.append(run)
+        copy_runs(context, addresses, run, *rest)
+
+    monkeypatch.setattr(copies, "copy_runs", noted)
+    counts, (function, shape) = counted(monkeypatch), CHAINS["inverted"]
+    compile_module(export(function, draw(*shape)), load_config("tiny"))
+    two_lines = 2 * (23 + 2) * 36 * 2
+    assert set(runs) == {two_lines}
+    assert len(runs) < counts[0]
