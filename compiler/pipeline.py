@@ -17,7 +17,7 @@ from compiler.codegen.interface import Donation
 from compiler.codegen.lower import Lowered, lower
 from compiler.errors import CompileError, Location
 from compiler.frontend.load import Model, load
-from compiler.ir.loops import Contraction, analyse
+from compiler.ir.loops import is_contraction
 from compiler.ir.ops import HloOp, main_function
 from compiler.ops.registry import NdArray
 from compiler.passes import LEVELS, optimise
@@ -149,10 +149,8 @@ def _macs(model: Model) -> int:
     """Multiply-accumulates of all contractions; those of a loop's body count once."""
     total = 0
     for op in main_function(model.module).walk():
-        if isinstance(op, HloOp) and op.kind == "fused":
-            analysed = analyse(op)
-            if isinstance(analysed, Contraction):
-                total += analysed.op.tensor.size * _contracted(analysed.op)
+        if isinstance(op, HloOp) and is_contraction(op):
+            total += op.tensor.size * _contracted(op)
     return total
 
 

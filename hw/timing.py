@@ -84,10 +84,11 @@ def beats(config: AcceleratorConfig, row_bytes: int, offset: int = 0) -> int:
 def dma_cycles(config: AcceleratorConfig, rows: int, row_bytes: int,
                memory: Memory | None = None) -> int:
     """Cycles a transfer of aligned rows occupies a DMA engine. `row_bytes` counts in DRAM."""
-    memory = memory or Memory.of(config)
-    rate = min(1.0, memory.bytes_per_cycle / config.bus_bytes)
-    row = max(beats(config, row_bytes) / rate, burst_interval(config, memory.latency))
-    return DMA_SETUP + math.ceil(rows * row)
+    row: float = beats(config, row_bytes)
+    if memory is not None:
+        row /= min(1.0, memory.bytes_per_cycle / config.bus_bytes)
+    latency = DEFAULT_LATENCY if memory is None else memory.latency
+    return DMA_SETUP + math.ceil(rows * max(row, burst_interval(config, latency)))
 
 
 def dma_latency(config: AcceleratorConfig, memory: Memory | None = None) -> int:

@@ -84,10 +84,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _compile(options: argparse.Namespace) -> None:
-    from isthmus import api
-
     # Most of the many objects a compilation makes live as long as the process does.
     gc.disable()
+    from isthmus import api
+
     bind = arrays(options.bind) if options.bind else {}
     program = api.compile(
         Path(options.model), config=options.config, fusion=options.fusion, bind=bind,

@@ -7,7 +7,7 @@ Sizes and strides are in bytes, bounds in elements or iterations, addresses as i
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import prod
 
 from compiler.errors import Location
@@ -42,7 +42,7 @@ IMMEDIATE_LO = Load.FIELDS["imm"].lo
 """Lowest bit of the immediate, which every instruction has in the same place."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Repeat:
     """Loops around a command's instructions, and what changes from one round to the next.
 
@@ -90,7 +90,7 @@ class Command:
         return len(self.words) * (1 if self.repeat is None else prod(self.repeat.counts))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Level:
     """One loop of a transfer: iterations outside lo <= i < hi are padding (load) or skipped."""
 
@@ -101,7 +101,7 @@ class Level:
     hi: int = NO_LIMIT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Transfer:
     """A nest of rows between a DRAM window and local memory.
 
@@ -179,13 +179,16 @@ def span(base: int, size: int, strides: Sequence[tuple[int, int]]) -> Interval:
     Blocks that repeat at a pitch wider than what lies between are a striped interval.
     """
     first, end, width, pitch = base, base + size, size, 0
-    for bound, stride in sorted(strides, key=_stride):
+    moving = [level for level in strides if level[0] != 1 and level[1]]
+    if len(moving) > 1:
+        moving.sort(key=_stride)
+    for bound, stride in moving:
         reach = (bound - 1) * stride
         if reach > 0:
             end += reach
         else:
             first += reach
-        if bound > 1 and stride and not pitch:
+        if bound > 1 and not pitch:
             if stride > width:
                 pitch = stride
             else:
@@ -223,9 +226,16 @@ def store(config: AcceleratorConfig, transfer: Transfer, location: Location) -> 
 
 
 def _transfer_word(form: type[Load] | type[Store], t: Transfer) -> int:
-    return with_immediate(encoded(form, window=t.window, dram_type=t.dram_type,
-                                  local_type=t.local_type, indexed=int(t.index is not None)),
-                          t.offset)
+    word = _unplaced_word(form.MNEMONIC, t.window, t.dram_type, t.local_type,
+                          t.index is not None)
+    return with_immediate(word, t.offset)
+
+
+@cache
+def _unplaced_word(mnemonic: str, window: int, dram_type: DType, local_type: DType,
+                   indexed: bool) -> int:
+    return _encoded(mnemonic, window=window, dram_type=dram_type, local_type=local_type,
+                    indexed=int(indexed))
 
 
 def encoded(form: type[Instruction], **fields: int) -> int:
@@ -249,7 +259,15 @@ def signed(value: int) -> int:
     return value - (1 << 32) if value >> 31 else value
 
 
-@dataclass(frozen=True, slots=True)
+@cache
+def _stream_fields(first: int) -> tuple[int, ...]:
+    """Numbers of the parameters that every stream has."""
+    return tuple(first + int(field) for field in (
+        StreamParam.BASE, StreamParam.N0, StreamParam.STRIDE0, StreamParam.LANE_LEVEL,
+        StreamParam.TYPE, StreamParam.BOUND1, StreamParam.STRIDE1))
+
+
+@dataclass(slots=True)
 class Stream:
     """The walk of a vector stream (architecture, section 7).
 
@@ -289,17 +307,15 @@ class Stream:
 
     def parameters(self, number: int, is_output: bool) -> dict[int, int]:
         first = (output_stream if is_output else input_stream)(number, StreamParam.BASE)
-        p: dict[int, int] = {
-            first + StreamParam.BASE: self.base & 0xFFFFFFFF,
-            first + StreamParam.N0: self.n0,
-            first + StreamParam.STRIDE0: self.stride0 & 0xFFFFFFFF,
-            first + StreamParam.LANE_LEVEL: self.lane_level,
-            first + StreamParam.TYPE: int(self.dtype)}
-        for level in range(LEVELS):
-            bound, stride = self.levels[level] if level < len(self.levels) else (1, 0)
-            p[first + StreamParam.BOUND1 + level] = bound
+        base, n0, stride0, lane_level, dtype, bound1, stride1 = _stream_fields(first)
+        p = {base: self.base & 0xFFFFFFFF, n0: self.n0, stride0: self.stride0 & 0xFFFFFFFF,
+             lane_level: self.lane_level, dtype: int(self.dtype)}
+        for level, (bound, stride) in enumerate(self.levels):
+            p[bound1 + level] = bound
             if bound > 1:
-                p[first + StreamParam.STRIDE1 + level] = stride & 0xFFFFFFFF
+                p[stride1 + level] = stride & 0xFFFFFFFF
+        for level in range(len(self.levels), LEVELS):
+            p[bound1 + level] = 1
         if is_output:
             p[first + StreamParam.SATURATE] = int(self.saturate or self.clamp is not None)
             if self.clamp is not None:

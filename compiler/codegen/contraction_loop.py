@@ -81,7 +81,7 @@ class Visit:
     slab: Slab
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Piece:
     """Rows first, first + 1, ... of a block: an accumulator row each.
 
@@ -145,6 +145,10 @@ class Activations(Source):
     def k_offset(self, at: Visit, tile: KTile) -> int:
         """Bytes from a row's first element in the slab to the k tile."""
 
+    def layout(self, block: Block) -> Hashable:  # noqa: ARG002 - for those it matters to
+        """What `k_offset` depends on beside the slab, equal when its results are."""
+        return None
+
 
 class Weights(Source):
     """Operand that is held in the array."""
@@ -159,6 +163,10 @@ class Weights(Source):
 
         The offset is that of the k tile plus that of the column.
         """
+
+    @abstractmethod
+    def layout(self, block: Block) -> Hashable:
+        """What `tile` depends on beside the slab and the column, equal when its results are."""
 
 
 class Sink(ABC):
@@ -241,6 +249,8 @@ class ContractionLoop:
         self.steady = steady
         self.activations, self.weights, self.sink = activations, weights, sink
         self.slabs = slabs
+        self.tile_runs: dict[Hashable, list[tuple[int, Line]]] = {}
+        self.column_runs: dict[Hashable, list[tuple[int, Line]]] = {}
         # The places of both operands are one region: two could leave no room between them.
         first, total = sum(activations.slots), sum((*activations.slots, *weights.slots))
         self.region = context.scratchpad.allocate(total, location) if total else None
@@ -277,7 +287,7 @@ class ContractionLoop:
             addresses = [residents.acquire(at) for residents in self.residents]
             # What is on chip may still be in the making, row by row.
             fresh = initial and slab is self.slabs[0] and self.activations.in_place(at) is not None
-            _SlabWork(self, at, base, rows, *addresses).emit(
+            _SlabWork(self, at, columns, base, rows, *addresses).emit(
                 INITIAL_PIECES if fresh else 1,
                 FINAL_PIECES if final and slab is self.slabs[-1] else 1)
             for residents, address in zip(self.residents, addresses, strict=True):
@@ -289,11 +299,10 @@ class ContractionLoop:
 class _SlabWork:
     """The weight tiles of one slab of one block."""
 
-    def __init__(self, loop: ContractionLoop, at: Visit, base: int, rows: int, activations: int,
-                 weights: int) -> None:
-        self.loop, self.at, self.base, self.rows = loop, at, base, rows
+    def __init__(self, loop: ContractionLoop, at: Visit, columns: Sequence[tuple[int, int]],
+                 base: int, rows: int, activations: int, weights: int) -> None:
+        self.loop, self.at, self.columns, self.base, self.rows = loop, at, columns, base, rows
         self.activations, self.weights = activations, weights
-        self.columns = loop.weights.column_tiles(at.block)
 
     def emit(self, first_pieces: int, final_pieces: int) -> None:
         """Few rows: consecutive matmuls go to different columns, so that none waits for sums
@@ -352,6 +361,14 @@ class _SlabWork:
 
     def _tile_runs(self) -> list[tuple[int, Line]]:
         """Runs of evenly spaced k tiles: number of the first, and the line from there."""
+        known, block = self.loop.tile_runs, self.at.block
+        key = (self.at.slab.number, self.loop.weights.layout(block),
+               self.loop.activations.layout(block))
+        if key not in known:
+            known[key] = self._find_tile_runs()
+        return known[key]
+
+    def _find_tile_runs(self) -> list[tuple[int, Line]]:
         tiles, column = self.at.slab.tiles, self.columns[0][0]
         found = [self.loop.weights.tile(self.at, tile, column) for tile in tiles]
         keys = [(tile.size, self._accumulates(number), *layout)
@@ -362,6 +379,13 @@ class _SlabWork:
 
     def _column_runs(self) -> list[tuple[int, Line]]:
         """Runs of evenly spaced columns of equal width."""
+        known, block = self.loop.column_runs, self.at.block
+        key = self.at.slab.number, self.loop.weights.layout(block), self.rows, tuple(self.columns)
+        if key not in known:
+            known[key] = self._find_column_runs()
+        return known[key]
+
+    def _find_column_runs(self) -> list[tuple[int, Line]]:
         tile = self.at.slab.tiles[0]
         values = [(self.loop.weights.tile(self.at, tile, first)[0], self._row(number, 0))
                   for number, (first, _) in enumerate(self.columns)]

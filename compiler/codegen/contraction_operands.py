@@ -215,6 +215,10 @@ class DotWeights(_DotSource, Weights):
     def column_tiles(self, block: Block) -> Sequence[tuple[int, int]]:
         return cut(self.frees[block.columns].count, self.context.config.array_cols)
 
+    def layout(self, block: Block) -> Hashable:
+        columns = self.frees[block.columns]
+        return columns.count, columns.axes[-1].strides[0]
+
     def tile(self, at: Visit, tile: KTile, column: int) -> tuple[int, int, bool]:
         size = self.operand.local_type.size
         if self.operand.on_chip:
@@ -224,7 +228,6 @@ class DotWeights(_DotSource, Weights):
             return column * pitch + tile.start * size, pitch, True
         pitch = self.frees[at.block.columns].count * size
         return tile.start * pitch + column * size, pitch, False
-
 
     def _tile_in_place(self, at: Visit, tile: KTile, column: int) -> tuple[int, int, bool]:
         size, transposed = self.operand.local_type.size, self._transposed

@@ -54,7 +54,7 @@ class Grid:
                 + self.columns[block.columns].start + column)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Sums:
     """Finished sums of a piece in local memory: rows of one tile, and tile after tile.
 
@@ -149,7 +149,7 @@ class Epilogue:
         return [place.tensor.element for place in self.results]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class LocalPort:
     """What a stream walks: address of the piece's first element, bytes per dimension."""
 

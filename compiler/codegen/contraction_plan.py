@@ -5,7 +5,7 @@ of loads and matmuls is followed slab by slab.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, product
 
@@ -102,14 +102,18 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
     plans = [p for p in _candidates(config, shape) if _bytes(config, shape, p) <= scratchpad_bytes]
     if shape.steady:
         return min(plans, key=lambda p: _busy(config, shape, p), default=None)
-    bounds = {p: _bound(config, shape, _ramped(p, config.array_rows)) for p in plans}
-    loads = {p: shape.batch * _loads(config, shape, p) // TRAFFIC for p in plans}
-    plans.sort(key=lambda p: bounds[p] + loads[p])
+    plans.sort(key=lambda p: _bound(config, shape, _ramped(p, config.array_rows)))
     if shape.on_chip[0] and (shape.rows >= config.array_rows or shape.on_chip[1]):
         return _deepest(config, shape, plans)
-    finalists = {_ramped(p, start * config.array_rows): loads[p] for p in plans[:FINALISTS]
+    finalists = {_ramped(p, start * config.array_rows): _hidden(config, shape, p)
+                 for p in plans[:FINALISTS]
                  for start in RAMPS if start == 1 or start * config.array_rows <= p.depth}
     return min(finalists, key=lambda p: cycles(config, shape, p) + finalists[p], default=None)
+
+
+def _hidden(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
+    """What loads cost that hide behind the array."""
+    return shape.batch * _loads(config, shape, plan) // TRAFFIC
 
 
 def _deepest(config: AcceleratorConfig, shape: Shape, plans: Sequence[Plan]) -> Plan | None:
@@ -205,7 +209,7 @@ def _busy(config: AcceleratorConfig, shape: Shape, plan: Plan) -> tuple[int, int
 
 
 def _bound(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
-    """What the busiest engine has to do, and the last store."""
+    """What the busiest engine has to do, the last store, and what hidden loads cost."""
     row_blocks, column_blocks = _parts(shape.rows, plan.rows), _parts(shape.columns, plan.columns)
     loads = _loads(config, shape, plan)
     slabs = _parts(shape.k, plan.depth)
@@ -216,7 +220,7 @@ def _bound(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     store = column_blocks * _store_cycles(config, shape, shape.rows, plan.columns)
     # Resident operands make the first block wait for loads that later ones do without.
     return (shape.batch * max(loads, compute, store) + max(first // slabs, first - block)
-            + _drain(config, shape, plan))
+            + _drain(config, shape, plan) + shape.batch * loads // TRAFFIC)
 
 
 def _loads(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
@@ -250,9 +254,11 @@ class _Pipeline:
     def __init__(self, config: AcceleratorConfig, shape: Shape, plan: Plan) -> None:
         depths = _depths(shape, plan)
         self.shape, self.plan = shape, plan
-        self.pieces = [tuple(_piece_cycles(config, shape, plan, o, depth) for o in (0, 1))
-                       for depth in depths]
-        self.slabs = [_slab_cycles(config, plan, depth) for depth in depths]
+        # Most slabs are of one depth.
+        known = {depth: (tuple(_piece_cycles(config, shape, plan, o, depth) for o in (0, 1)),
+                         _slab_cycles(config, plan, depth)) for depth in set(depths)}
+        self.slabs = [known[depth] for depth in depths]
+        self.streamed = [kind == "none" for kind in plan.resident]
         self.epilogue = _epilogue_cycles(config, shape, plan)
         self.latency = timing.dma_latency(config)
         self.loaded = self.computed = 0
@@ -263,19 +269,19 @@ class _Pipeline:
         return max(self.loaded, self.computed)
 
     def block(self, block: tuple[int, int, int]) -> None:
+        loaded, computed, latency = self.loaded, self.computed, self.latency
         for term in range(self.shape.terms):
-            for number, array in enumerate(self.slabs):
-                for operand, load in enumerate(self.pieces[number]):
-                    if not self._is_held(operand, block, term, number):
-                        self.loaded += load
-                        self.computed = max(self.computed, self.loaded + self.latency)
-                self.computed += array
-                self.loaded += SLAB_CYCLES
-        self.loaded += self.epilogue
+            for number, (pieces, array) in enumerate(self.slabs):
+                for operand, load in enumerate(pieces):
+                    if self.streamed[operand] or not self._is_held(operand, block, term, number):
+                        loaded += load
+                        if loaded + latency > computed:
+                            computed = loaded + latency
+                computed += array
+                loaded += SLAB_CYCLES
+        self.loaded, self.computed = loaded + self.epilogue, computed
 
     def _is_held(self, operand: int, block: tuple[int, int, int], term: int, number: int) -> bool:
-        if self.plan.resident[operand] == "none":
-            return False
         # Parts of terms are not told apart: a resident part is loaded once.
         key = (operand, block[0], block[1 + operand], number,
                min(term, self.shape.parts[operand] - 1))
@@ -371,4 +377,4 @@ def _ramped(plan: Plan, depth: int) -> Plan:
         depths.append(depth)
         total += depth
         depth = total
-    return replace(plan, first_depths=tuple(depths))
+    return Plan(plan.rows, plan.columns, plan.depth, plan.rows_outer, plan.resident, tuple(depths))

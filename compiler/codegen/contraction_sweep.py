@@ -8,6 +8,7 @@ synchronises few commands.
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from math import prod
 
 from compiler.codegen.commands import Command, Interval, Repeat, encoded, span, with_immediate
@@ -22,7 +23,7 @@ LONGEST_CYCLES = 1200
 """A sweep of more tiles than the queue holds keeps the sequencer from other engines meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tile:
     """A weight tile and the rows that stream through it.
 
@@ -61,7 +62,7 @@ class Tile:
                     self.accumulate, self.diagonal)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Line:
     """`count` tiles whose weights, activations and accumulator rows are so far apart."""
 
@@ -89,6 +90,9 @@ def runs(keys: Sequence[Hashable], values: Sequence[tuple[int, int]]
 def sweep(config: AcceleratorConfig, tile: Tile, outer: Line, inner: Line, location: Location
           ) -> Iterator[Command]:
     """The commands of a rectangle of tiles from `tile` on."""
+    if inner.count == outer.count == 1:
+        yield _command(config, tile, (), location)
+        return
     limit = _longest(config, tile.rows)
     if inner.count > limit:
         for i in range(outer.count):
@@ -119,10 +123,8 @@ def _even(line: Line, limit: int) -> Iterator[tuple[int, Line]]:
 
 def _command(config: AcceleratorConfig, tile: Tile, lines: tuple[Line, ...], location: Location
              ) -> Command:
-    integer, transposed = int(tile.integer), int(tile.transposed)
-    weights = encoded(LoadWeights, transposed=transposed, integer=integer,
-                      diagonal=int(tile.diagonal))
-    product = encoded(Multiply, accumulate=int(tile.accumulate), swap=1)
+    weights, product = _unplaced_words(tile.transposed, tile.integer, tile.diagonal,
+                                       tile.accumulate)
     words = with_immediate(weights, tile.weights), with_immediate(product, tile.activations)
     repeat = Repeat(tuple(line.count for line in lines),
                     (tuple(line.weights for line in lines),
@@ -134,6 +136,15 @@ def _command(config: AcceleratorConfig, tile: Tile, lines: tuple[Line, ...], loc
     return Command(Engine.MATRIX, words, tile.row, _parameters(tile), reads, (written,),
                    _cycles(config, tile.rows, lines), timing.array_latency(config), location,
                    repeat=repeat if lines else None)
+
+
+@cache
+def _unplaced_words(transposed: bool, integer: bool, diagonal: bool, accumulate: bool
+                    ) -> tuple[int, int]:
+    """`loadw` and `matmul` without addresses."""
+    weights = encoded(LoadWeights, transposed=int(transposed), integer=int(integer),
+                      diagonal=int(diagonal))
+    return weights, encoded(Multiply, accumulate=int(accumulate), swap=1)
 
 
 def _parameters(tile: Tile) -> dict[int, int]:

@@ -185,9 +185,12 @@ def _shape(context: Context, conv: Convolution, epilogue: Epilogue, contraction:
 
 def _result_axes(conv: Convolution, epilogue: Epilogue, rows: Sequence[Rows]
                  ) -> tuple[tuple[Box, ...], Axis]:
-    """Ranges of rows, and the axis of features, with strides of the epilogue's operands."""
+    """Ranges of rows, and the axis of features, with strides of the epilogue's operands and of a
+    result that is made inside a larger tensor."""
     views = [o.view.strides if o is not None else (0,) * len(conv.result)
              for o in epilogue.operands]
+    if epilogue.results[0].inside is not None:
+        views.append(epilogue.results[0].inside)
     strides = [[v[d] for d in conv.result_layout.order[:-1]] for v in views]
     boxes_ = tuple(row_box(r, conv.rows, strides) for r in rows)
     return boxes_, Axis(conv.features, (

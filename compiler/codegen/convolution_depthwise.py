@@ -25,7 +25,6 @@ from compiler.codegen.contraction_output import (
     Sums,
     gather_sums,
 )
-from compiler.codegen.convolution_copies import copy_cycles
 from compiler.codegen.convolution_depthwise_tile import Depthwise, Tile, four, three
 from compiler.codegen.convolution_diagonal import (
     Diagonal,
@@ -40,6 +39,7 @@ from compiler.codegen.convolution_taps import Port, TapsBody, strips, taps_body
 from compiler.codegen.elementwise import WORD
 from compiler.codegen.footprint import Step, transfers
 from compiler.codegen.graph import Graph
+from compiler.codegen.local_copies import copy_cycles
 from compiler.errors import Location, NoRoomError
 from compiler.ir.types import row_major
 from hw import timing
@@ -190,19 +190,29 @@ def emit(context: Context, conv: Depthwise, plan: Plan, grid: Grid, epilogue: Ep
     buffers = min(BUFFERS, len(rows))
     with context.buffer(conv.weight_bytes + buffers * size, location) as weights:
         _load_weights(context, conv, weights, location)
-        first_tile = weights + conv.weight_bytes
+        tiles = [weights + conv.weight_bytes + number * size for number in range(buffers)]
+        # The vector unit copies a tile on chip before its own part of the work on the one before.
+        ahead = 1 if conv.source.on_chip else 0
+        brought = [_bring(activations, number, tiles) for number in range(min(ahead, len(rows)))]
         for number, part in enumerate(rows):
-            block = Block(0, number, 0)
-            at = Visit(block, SLAB)
-            tile = activations.in_place(at)
-            if tile is None:
-                tile = first_tile + number % buffers * size
-                activations.load(at, tile)
+            if number + ahead < len(rows):
+                brought.append(_bring(activations, number + ahead, tiles))
+            block, tile = Block(0, number, 0), brought[number]
             output.open(block)
-            (piece,) = activations.pieces(at, 1)
+            (piece,) = activations.pieces(Visit(block, SLAB), 1)
             output.multiply(block, part.sizes, piece, tile, weights)
             output.close()
     output.end()
+
+
+def _bring(activations: WindowActivations, number: int, tiles: Sequence[int]) -> int:
+    """Local address of the input's tile for a range of rows, loaded or copied if need be."""
+    at = Visit(Block(0, number, 0), SLAB)
+    address = activations.in_place(at)
+    if address is None:
+        address = tiles[number % len(tiles)]
+        activations.load(at, address)
+    return address
 
 
 def _load_weights(context: Context, conv: Depthwise, address: int, location: Location) -> None:

@@ -13,9 +13,9 @@ from compiler.codegen.commands import LOCAL, NO_LIMIT
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_loop import Activations, Block, KTile, Piece, Slab, Visit
 from compiler.codegen.contraction_operands import Tiling, cut
-from compiler.codegen.convolution_copies import clear_runs, copy_runs
 from compiler.codegen.convolution_rows import Rows
 from compiler.codegen.footprint import Step, transfers
+from compiler.codegen.local_copies import clear_runs, copy_runs
 from compiler.errors import Location
 from compiler.ir.types import row_major
 from compiler.ops.windows import SpatialWindow
@@ -197,6 +197,9 @@ class WindowActivations(Activations):
         local = self.source.pitches(rows.sizes)
         strides = [1, *(w.stride for w in self.source.windows)]
         return [s * n * unit for s, n in zip(strides, local[:-1], strict=True)]
+
+    def layout(self, block: Block) -> Hashable:
+        return self.rows[block.rows].sizes
 
     def k_offset(self, at: Visit, tile: KTile) -> int:
         source = self.source

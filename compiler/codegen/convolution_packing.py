@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from math import prod
 
 from compiler.codegen.contraction_loop import KTile, Piece, Visit
-from compiler.codegen.convolution_copies import Loop, copy_runs
 from compiler.codegen.convolution_operands import Input, WindowActivations
+from compiler.codegen.local_copies import Loop, copy_runs
 from compiler.ir.types import row_major
 from hw.config import AcceleratorConfig
 

@@ -7,10 +7,10 @@ from math import prod
 from compiler.codegen import elementwise
 from compiler.codegen.context import Context, Place
 from compiler.codegen.contraction_transpose import rearrange, suits
-from compiler.codegen.convolution_copies import clear_runs, copy_runs
 from compiler.codegen.elementwise import BUFFERS, Nest, Target, store_box
 from compiler.codegen.footprint import Step, transfers
 from compiler.codegen.graph import Graph
+from compiler.codegen.local_copies import clear_runs, copy_runs
 from compiler.codegen.nests import merge_dimensions, tiles
 from compiler.codegen.operands import Operand
 from compiler.errors import Location

@@ -25,9 +25,9 @@ Stripe = tuple[int, int, int] | None
 """(start modulo pitch, pitch, width); None for all bytes."""
 
 
-def overlap(a: Stripe, b: Stripe) -> bool:
+def overlap(a: tuple[int, int, int], b: tuple[int, int, int]) -> bool:
     """Whether two stripes have bytes in common; in doubt they do."""
-    if a is None or b is None or a[1] != b[1]:
+    if a[1] != b[1]:
         return True
     distance = (b[0] - a[0]) % a[1]
     return distance < a[2] or a[1] - distance < b[2]
@@ -38,17 +38,14 @@ class _Access:
     """A command that reads or writes, by its position.
 
     Attributes:
+        ignored: the engine that it need not wait for: its own does one thing after the other.
         found: of each engine the last command it must wait for.
     """
 
     position: int
     engine: Engine
-    overtakes: bool
+    ignored: Engine | None
     found: dict[Engine, int] = field(default_factory=dict)
-
-    def ignores(self, engine: Engine) -> bool:
-        """Whether it need not wait for an engine: its own does one thing after the other."""
-        return engine is self.engine and not self.overtakes
 
     def follow(self, engine: Engine, position: int) -> None:
         """Waits for a command, unless it is itself or precedes one it waits for."""
@@ -81,22 +78,24 @@ class _Segment:
 
     def written_by(self, stripe: Stripe, access: _Access) -> None:
         """Lets an access wait for the writers of a stripe."""
+        found, position, ignored = access.found, access.position, access.ignored
         for engine, stripes in self.writers.items():
-            if access.ignores(engine):
+            if engine is ignored:
                 continue
             # Of each engine the last one counts.
-            known = access.found.get(engine, -1)
+            known = found.get(engine, -1)
             for other, writer in reversed(stripes.items()):
                 if writer <= known:
                     break
-                if writer != access.position and overlap(stripe, other):
-                    access.found[engine] = writer
+                if writer != position and (
+                        stripe is None or other is None or overlap(stripe, other)):
+                    found[engine] = writer
                     break
 
     def read_by(self, access: _Access) -> None:
         """Lets an access wait for the readers."""
         for engine, reader in self.readers.items():
-            if not access.ignores(engine):
+            if engine is not access.ignored:
                 access.follow(engine, reader)
 
     def add(self, engine: Engine, writer: int, stripe: Stripe) -> None:
@@ -123,10 +122,26 @@ class _Space:
 
     def read(self, interval: Interval, access: _Access) -> None:
         _, first, end, *_ = interval
-        stripe = _stripe(interval)
-        for segment in self.segments[self._cut(first) : self._cut(end)]:
-            segment.written_by(stripe, access)
+        stripe, start, stop = _stripe(interval), self._cut(first), self._cut(end)
+        if start == stop:
+            return
+        previous = self.segments[start]
+        previous.readers[access.engine] = access.position
+        previous.written_by(stripe, access)
+        kept = [start]
+        for number in range(start + 1, stop):
+            segment = self.segments[number]
             segment.readers[access.engine] = access.position
+            if segment.writers != previous.writers:
+                segment.written_by(stripe, access)
+            elif segment.readers == previous.readers:
+                continue
+            previous = segment
+            kept.append(number)
+        if len(kept) < stop - start:
+            # Equal neighbours become one: the next reader has fewer to look at.
+            self.starts[start:stop] = [self.starts[number] for number in kept]
+            self.segments[start:stop] = [self.segments[number] for number in kept]
 
     def write(self, interval: Interval, access: _Access) -> None:
         _, first, end, *_ = interval
@@ -164,7 +179,8 @@ def dependences(commands: Sequence[Command]) -> list[list[int]]:
 
 def _depend(commands: Sequence[Command], position: int, spaces: dict[int, _Space]) -> list[int]:
     command = commands[position]
-    access = _Access(position, command.engine, command.overtakes)
+    engine = command.engine
+    access = _Access(position, engine, None if command.overtakes else engine)
     for interval in command.reads:
         spaces[interval[0]].read(interval, access)
     for interval in command.writes:

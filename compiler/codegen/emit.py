@@ -54,6 +54,11 @@ def _semaphore_word(form: type[Wait] | type[Post], at: Engine, number: int) -> i
     return encoded(form, engine=at, semaphore=number, n=1)
 
 
+@cache
+def _add_word(rd: int, rs1: int) -> int:
+    return encoded(_ADD, rd=rd, rs1=rs1)
+
+
 class _Registers:
     """Which value each operand register holds; the one not used for longest gives way."""
 
@@ -123,11 +128,12 @@ class Emitter:
         for producer in step.waits:
             self._word(_semaphore_word(Wait, engine, semaphore(producer, engine)), source)
         held = self.parameters[engine]
-        for index, value in command.parameters.items():
-            value &= 0xFFFFFFFF
-            if held[index] != value:
-                held[index] = value
-                self._word(with_immediate(_set_word(engine, index), value), source)
+        changed = [(index, value) for index, given in command.parameters.items()
+                   if held[index] != (value := given & 0xFFFFFFFF)]
+        for index, value in changed:
+            held[index] = value
+        self._words([with_immediate(_set_word(engine, index), value)
+                     for index, value in changed], source)
         if command.repeat is None:
             register = 0 if command.b is None else self._operand(command.b, source)
             self._words(command.words, source)
@@ -170,7 +176,7 @@ class Emitter:
             self.words[starts[level]] = encoded(LoopInstruction, length=length, imm=counts[level])
 
     def _add(self, rd: int, rs1: int, imm: int, source: Location | None) -> None:
-        self._word(with_immediate(encoded(_ADD, rd=rd, rs1=rs1), imm), source)
+        self._word(with_immediate(_add_word(rd, rs1), imm), source)
 
     def _operand(self, value: int, source: Location) -> int:
         register, held = self.registers.find(value)

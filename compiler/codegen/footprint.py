@@ -17,7 +17,7 @@ WIDEST_GAP = 8
 """Elements a row may be apart to be fetched as one row with its gaps."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Step:
     """One loop of a copy: iterations outside lo <= i < hi are padding. Strides in bytes."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from compiler.codegen.commands import LOCAL, Stream
 from compiler.codegen.context import Context, Place
@@ -32,7 +33,7 @@ class Operand:
         return 1 if self.place is None else self.dtype.size
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Resident:
     """A box of an operand as a nest walks it: address of index 0, strides in bytes."""
 
@@ -57,6 +58,12 @@ def box_stream(address: int, strides: Sequence[int], extents: Sequence[int], dty
     extent, stride = inner
     levels = [(-(-extent // lanes), lanes * stride), *reversed(outer)]
     return Stream(address, extent, stride, tuple(levels), dtype, lane_level=1, fill=fill)
+
+
+@lru_cache(maxsize=1024)
+def _whole_footprint(strides: tuple[int, ...], extents: tuple[int, ...]) -> Footprint:
+    """A footprint without padding: most boxes of an operand have the same."""
+    return footprint(strides, extents)
 
 
 class Loader:
@@ -88,7 +95,8 @@ class Loader:
         key = (offset, moving, tuple((padded or {}).items()))
         if self._held is None or self._held[0] != key:
             self.close()
-            copy = footprint(view.strides, moving, padded)
+            copy = footprint(view.strides, moving, padded) if padded \
+                else _whole_footprint(view.strides, moving)
             address = self.context.scratchpad.allocate(copy.elements * unit, self.location)
             self._load(self.operand.place, copy, offset, address, pad)
             self._held = key, copy, address

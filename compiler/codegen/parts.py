@@ -6,7 +6,7 @@ from math import prod
 
 from xdsl.ir import Block, Operation, SSAValue
 
-from compiler.ir.loops import Load, Movement, analyse
+from compiler.ir.loops import Contraction, Load, Movement, analyse
 from compiler.ir.ops import HloOp
 
 
@@ -54,7 +54,7 @@ def _runs(group: HloOp, movement: Movement) -> Iterator[tuple[SSAValue, Part]]:
 
 
 def _padded(group: HloOp, movement: Movement) -> Iterator[tuple[SSAValue, Part]]:
-    """What a product makes, with padding around it."""
+    """What the array makes, with padding around it."""
     node, attrs = movement.operands[0], movement.op.attrs
     low, high = attrs["edge_padding_low"], attrs["edge_padding_high"]
     if not isinstance(node, Load) or not node.view.is_whole or any(attrs["interior_padding"]) \
@@ -62,9 +62,15 @@ def _padded(group: HloOp, movement: Movement) -> Iterator[tuple[SSAValue, Part]]
         return
     maker, tensor = node.value.owner, movement.op.tensor
     assert isinstance(maker, HloOp)
-    if maker.attrs["kind"] == "dot_general" and len(maker.results) == 1:
+    if len(maker.results) == 1 and _is_by_array(maker):
         first = sum(a * b for a, b in zip(low, tensor.strides, strict=True))
         yield node.value, Part(group.results[0], first * tensor.element.size, tensor.strides)
+
+
+def _is_by_array(group: HloOp) -> bool:
+    analysed = analyse(group)
+    return isinstance(analysed, Contraction) and \
+        analysed.op.attrs.get("feature_group_count", 1) == 1
 
 
 def _is_made_for(value: SSAValue, reader: Operation) -> bool:

@@ -34,9 +34,10 @@ ON_CHIP = ("concatenate", "pad")
 """Movements whose operands and results may be on chip."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Resident:
     """A tensor that may stay on chip, from the position of its maker to that of its last reader.
+    There is one for each tensor, so that they are told apart by identity.
 
     Attributes:
         bytes: rounded up to whole lines of the scratchpad.
@@ -85,19 +86,28 @@ class Residency:
     limits: dict[Operation, int] = field(default_factory=dict)
 
 
-def plan(block: Block, config: AcceleratorConfig, parts: dict[SSAValue, SSAValue],
+def candidates_of(block: Block, config: AcceleratorConfig, parts: dict[SSAValue, SSAValue]
+                  ) -> list[Resident]:
+    """The tensors of a block that may stay on chip, those that save most for their time first.
+
+    Args:
+        parts: values that are made in their place in a larger one, with that one.
+    """
+    found = _Candidates(list(block.ops), config, parts).found
+    return sorted(found, key=lambda r: (-r.gain, r.first))
+
+
+def plan(block: Block, config: AcceleratorConfig, candidates: Sequence[Resident],
          reserved: Mapping[Operation, int]) -> Residency:
     """Chooses and places the residents of a block.
 
     Args:
-        parts: values that are made in their place in a larger one, with that one.
+        candidates: from `candidates_of`.
         reserved: bytes that operations need for their buffers, beyond the usual.
     """
     operations = list(block.ops)
-    candidates = sorted(_Candidates(operations, config, parts).found,
-                        key=lambda r: (-r.gain, r.first))
     made = {r.value for r in candidates}
-    room = [config.scratchpad_bytes - reserved.get(op, working_bytes(op, config, made))
+    room = [config.scratchpad_bytes - (reserved.get(op) or working_bytes(op, config, made))
             for op in operations]
     chosen = _compact(_improved(candidates, _placed(candidates, {}, room), room), room)
     residency = Residency()
@@ -227,9 +237,8 @@ class _Candidates:
         if isinstance(op, HloOp) and op.kind == "fused":
             analysed = analyse(op)
             readable = set(op.operands) - set(_unreadable(analysed, self.config))
-            makes = not isinstance(analysed, Movement) or analysed.op.kind in ON_CHIP
-            if isinstance(analysed, Movement) and analysed.op.kind == "reduce_window":
-                makes = True
+            makes = not isinstance(analysed, Movement) or analysed.op.kind in (
+                *ON_CHIP, "reduce_window")
             if isinstance(analysed, Contraction):
                 for value in _constant_factors(analysed, self.config):
                     self.factors.setdefault(value, []).append(number)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from xdsl.ir import Block, Operation, SSAValue
 
-from compiler.codegen.residency import Residency, plan, working_bytes
+from compiler.codegen.residency import Residency, candidates_of, plan, working_bytes
 from compiler.errors import NoRoomError
 from hw.config import AcceleratorConfig
 
@@ -34,10 +34,11 @@ class Rooms:
         self.block, self.config, self.wholes = block, config, dict(wholes)
         self._reserved: dict[Operation, int] = {}
         self.tightness: dict[Operation, int] = {}
+        self._candidates = candidates_of(block, config, self.wholes) if on_chip else []
         self.residency = self._planned() if on_chip else Residency()
 
     def _planned(self) -> Residency:
-        return plan(self.block, self.config, self.wholes, self._reserved)
+        return plan(self.block, self.config, self._candidates, self._reserved)
 
     def room(self, op: Operation) -> int:
         """Bytes that an operation's buffers may use."""

@@ -47,7 +47,7 @@ def synchronise(commands: Sequence[Command], waits_for: Sequence[Sequence[int]],
         engine = commands[position].engine
         clock = known[engine]
         # Later commands know more: waiting for them first saves waiting for what they waited for.
-        for other in sorted(waits_for[position], key=lambda p: dispatched[p], reverse=True):
+        for other in sorted(waits_for[position], key=dispatched.__getitem__, reverse=True):
             producer = commands[other].engine
             if clock.get(producer, -1) >= ordinal[other]:
                 continue

@@ -5,7 +5,7 @@ Operations are replaced rather than changed: attributes are read once and cached
 
 from collections.abc import Sequence
 from functools import cache, cached_property
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
@@ -27,12 +27,9 @@ class HloOp(Operation):
     """One tensor operation. Operand order, attribute names and regions are StableHLO's."""
 
     name = "hlo"
+    kind: ClassVar[str] = ""
+    """The operation's name without dialect: `add`, `dot_general`, `fused`."""
     traits = OpTraits(lambda: ())
-
-    @property
-    def kind(self) -> str:
-        """The operation's name without dialect: `add`, `dot_general`, `fused`."""
-        return self.name.removeprefix(PREFIX)
 
     @property
     def definition(self) -> registry.Operation:
@@ -90,7 +87,7 @@ TERMINATORS = ("return",)
 def op_class(kind: str) -> type[HloOp]:
     """The class of `hlo.<kind>`."""
     base = TerminatorOp if kind in TERMINATORS else HloOp
-    return cast(type[HloOp], type(f"Hlo_{kind}", (base,), {"name": PREFIX + kind}))
+    return cast(type[HloOp], type(f"Hlo_{kind}", (base,), {"name": PREFIX + kind, "kind": kind}))
 
 
 def make(

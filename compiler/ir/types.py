@@ -189,13 +189,28 @@ def _to_mlir(tensor: Tensor) -> TensorType[Attribute]:
     return TensorType(element_to_mlir(tensor.element), tensor.shape)
 
 
-@lru_cache(maxsize=4096)
+_KNOWN: dict[int, tuple[Attribute, Tensor]] = {}
+"""Types by the identity of the attribute: hashing one takes long. There are few, as `to_mlir`
+makes each once; those of foreign attributes are forgotten from time to time."""
+MOST_KNOWN = 4096
+
+
 def from_mlir(attribute: Attribute) -> Tensor:
     """The tensor type of an IR type.
 
     Raises:
         ValueError: not a tensor type of the IR.
     """
+    known = _KNOWN.get(id(attribute))
+    if known is None:
+        if len(_KNOWN) >= MOST_KNOWN:
+            _KNOWN.clear()
+        known = _KNOWN[id(attribute)] = attribute, _from_mlir(attribute)
+    return known[1]
+
+
+@lru_cache(maxsize=4096)
+def _from_mlir(attribute: Attribute) -> Tensor:
     if not isinstance(attribute, TensorType):
         raise ValueError(f"{attribute} is not a tensor type")
     return Tensor(attribute.get_shape(), ElementType.of_name(str(attribute.get_element_type())))

@@ -103,11 +103,6 @@ class Chain:
     stages: list[Stage]
     lines: int
 
-    def line_bytes(self, number: int) -> int:
-        """Of one line of a stage's result."""
-        tensor = tensor_of(self.stages[number].result)
-        return tensor.bytes // tensor.shape[self.lines]
-
     @property
     def weight_bytes(self) -> int:
         """Of all stages: each band loads them."""
@@ -220,12 +215,13 @@ def _only_user(value: SSAValue) -> HloOp | None:
 def parts_of(chain: Chain, scratchpad_bytes: int) -> list[tuple[Chain, int]]:
     """A chain cut so that the fewest bytes move: the parts, and their numbers of bands."""
     stages, best = chain.stages, [_Choice(0, ())]
+    sizes = [_Sizes.of(stage, chain.lines) for stage in stages]
     for end in range(1, len(stages) + 1):
         choices = []
         for start in range(end):
-            part = Chain(stages[start:end], chain.lines)
-            count = _count(part, scratchpad_bytes)
+            count = _count(sizes[start:end], scratchpad_bytes)
             if count:
+                part = Chain(stages[start:end], chain.lines)
                 moved = _moved(chain, start, scratchpad_bytes) + count * part.weight_bytes
                 choices.append(_Choice(best[start].bytes + moved,
                                        (*best[start].parts, (part, count))))
@@ -251,29 +247,42 @@ def _moved(chain: Chain, cut: int, scratchpad_bytes: int) -> int:
     return 2 * size if apart or size > scratchpad_bytes // SMALL else 0
 
 
-def _count(chain: Chain, scratchpad_bytes: int) -> int:
-    """The number of bands, 0 when there are never few enough lines."""
-    if _whole_bytes(chain) <= scratchpad_bytes * WHOLE[0] // WHOLE[1]:
+@dataclass(frozen=True)
+class _Sizes:
+    """Of a stage's result: bytes, lines, bytes of a line; and whether its input is padded."""
+
+    bytes: int
+    lines: int
+    line_bytes: int
+    is_padded: bool
+
+    @classmethod
+    def of(cls, stage: Stage, lines: int) -> "_Sizes":
+        tensor = tensor_of(stage.result)
+        count = tensor.shape[lines]
+        return cls(tensor.bytes, count, tensor.bytes // max(count, 1),
+                   any(map(any, stage.padding)))
+
+
+def _count(part: Sequence[_Sizes], scratchpad_bytes: int) -> int:
+    """The number of bands of a part of a chain, 0 when there are never few enough lines."""
+    if _whole_bytes(part) <= scratchpad_bytes * WHOLE[0] // WHOLE[1]:
         return 1
     room = scratchpad_bytes * ROOM[0] // ROOM[1]
-    return next((count for count in range(2, chain.extent + 1)
-                 if _band_bytes(chain, count) <= room), 0)
+    return next((count for count in range(2, part[-1].lines + 1)
+                 if _band_bytes(part, count) <= room), 0)
 
 
-def _whole_bytes(chain: Chain) -> int:
-    """Most that is on chip at once when the chain is not cut."""
-    sizes = [0, *(tensor_of(stage.result).bytes for stage in chain.stages[:-1]), 0]
-    padded = [2 * tensor_of(before.result).bytes for before, stage in pairwise(chain.stages)
-              if any(map(any, stage.padding))]
+def _whole_bytes(part: Sequence[_Sizes]) -> int:
+    """Most that is on chip at once when the part is not cut."""
+    sizes = [0, *(stage.bytes for stage in part[:-1]), 0]
+    padded = [2 * before.bytes for before, stage in pairwise(part) if stage.is_padded]
     return max(*padded, *(a + b for a, b in pairwise(sizes)), 0)
 
 
-def _band_bytes(chain: Chain, count: int) -> int:
-    """Of what is on chip while the chain is cut in so many bands."""
-    sizes = []
-    for number, stage in enumerate(chain.stages[:-1]):
-        lines = -(-tensor_of(stage.result).shape[chain.lines] // count)
-        sizes.append(lines * chain.line_bytes(number) * BANDS_HELD)
+def _band_bytes(part: Sequence[_Sizes], count: int) -> int:
+    """Of what is on chip while the part is cut in so many bands."""
+    sizes = [-(-stage.lines // count) * stage.line_bytes * BANDS_HELD for stage in part[:-1]]
     # With few bands only so many stages are at work at the same time.
     return max(sum(sizes[first : first + count]) for first in range(len(sizes)))
 

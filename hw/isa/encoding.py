@@ -134,25 +134,26 @@ def instruction(
 ) -> Callable[[type[T]], type[T]]:
     """Registers a class as an instruction; a clashing or overflowing encoding fails here."""
 
-    def register(cls: type[T]) -> type[T]:
-        cls = dataclass(frozen=True)(cls)
-        cls.MNEMONIC, cls.OPCODE, cls.ENGINE, cls.RETIRES = mnemonic, opcode, engine, retires
-        cls.FIELDS = {
-            f.name: f.metadata["field"] for f in dataclasses.fields(cls)  # type: ignore[arg-type]
-        }
-        _check(cls)
-        INSTRUCTIONS[mnemonic] = cls
-        BY_OPCODE[opcode] = cls
-        return cls
+    return lambda cls: _register(dataclass(frozen=True)(cls), mnemonic, opcode, engine, retires)
 
-    return register
+
+def _register(cls: type[T], mnemonic: str, opcode: int, engine: Engine | None,
+              retires: bool = False) -> type[T]:
+    cls.MNEMONIC, cls.OPCODE, cls.ENGINE, cls.RETIRES = mnemonic, opcode, engine, retires
+    cls.FIELDS = {
+        f.name: f.metadata["field"] for f in dataclasses.fields(cls)  # type: ignore[arg-type]
+    }
+    _check(cls)
+    INSTRUCTIONS[mnemonic] = cls
+    BY_OPCODE[opcode] = cls
+    return cls
 
 
 def define(mnemonic: str, opcode: int, sentence: str, form: type[Instruction],
            engine: Engine | None = Engine.SEQUENCER) -> type[Instruction]:
     """Registers an instruction that shares fields and meaning with others of its form."""
     cls = type(mnemonic.capitalize(), (form,), {"__doc__": sentence, "__module__": form.__module__})
-    return instruction(mnemonic, opcode, engine)(cls)
+    return _register(cls, mnemonic, opcode, engine)
 
 
 def _check(cls: type[Instruction]) -> None:
