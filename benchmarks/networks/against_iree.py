@@ -3,7 +3,8 @@
 Both compilers read the same file, JAX's StableHLO text with the weights as arguments, each as a
 process of its own from start to finished output file, alternating within one run. IREE compiles
 for this machine's CPU. A first run of each is not counted: it writes Python's byte code, which an
-installed package has, and fills the caches of the file system. IREE's wheel goes into an environment under `.cache`, not into the project's.
+installed package has, and fills the caches of the file system. IREE's wheel goes into an
+environment under `.cache`, not into the project's.
 """
 
 import argparse
