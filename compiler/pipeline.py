@@ -3,7 +3,6 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from compiler.errors import CompileError, Location
 from compiler.frontend.load import Model, load
 from compiler.ir.loops import is_contraction
 from compiler.ir.ops import HloOp, main_function
+from compiler.ops.contraction import products_summed
 from compiler.ops.registry import NdArray
 from compiler.passes import LEVELS, optimise
 from compiler.passes.unroll import BUDGET
@@ -150,18 +150,8 @@ def _macs(model: Model) -> int:
     total = 0
     for op in main_function(model.module).walk():
         if isinstance(op, HloOp) and is_contraction(op):
-            total += op.tensor.size * _contracted(op)
+            total += op.tensor.size * products_summed(op.call)
     return total
-
-
-def _contracted(op: HloOp) -> int:
-    """Products summed for each element of a contraction's result."""
-    lhs, rhs = op.call.operands
-    if op.kind == "dot_general":
-        dims = op.attrs["dot_dimension_numbers"]["lhs_contracting_dimensions"]
-        return prod(lhs.shape[d] for d in dims)
-    outputs = op.attrs["dimension_numbers"]["kernel_output_feature_dimension"]
-    return rhs.size // max(rhs.shape[outputs], 1)
 
 
 def _dump(options: Options, name: str, op: Operation) -> None:

@@ -12,7 +12,7 @@ from math import prod
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_axes import Axis, Box, boxes, positions
 from compiler.codegen.contraction_constants import lay_out
-from compiler.codegen.contraction_loop import Block, ContractionLoop, KTile
+from compiler.codegen.contraction_loop import ContractionLoop
 from compiler.codegen.contraction_operands import DotActivations, DotWeights, Operand, Tiling
 from compiler.codegen.contraction_output import Epilogue, Grid
 from compiler.codegen.contraction_plan import Plan, Shape, choose
@@ -25,6 +25,7 @@ from compiler.codegen.contraction_sink import (
     make_sink,
 )
 from compiler.codegen.contraction_slabs import dense_k_tiles, k_tiles, make_slabs
+from compiler.codegen.contraction_work import Block, KTile
 from compiler.errors import Location, NoRoomError
 from compiler.ir.loops import Contraction
 from compiler.ir.types import ElementType

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from compiler.codegen.context import Context
-from compiler.codegen.contraction_loop import Block, Piece, Sink, Slab, Visit
 from compiler.codegen.contraction_output import Output, Sums, gather_sums
+from compiler.codegen.contraction_work import Block, Piece, Sink, Slab, Visit
 from compiler.codegen.elementwise import WORD
 from compiler.codegen.graph import Graph
 from compiler.codegen.operands import box_stream

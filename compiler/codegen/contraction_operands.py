@@ -13,7 +13,8 @@ from math import prod
 from compiler.codegen.commands import LOCAL
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_axes import Axis, Box, is_contiguous, local_steps
-from compiler.codegen.contraction_loop import (
+from compiler.codegen.contraction_transpose import transpose
+from compiler.codegen.contraction_work import (
     Activations,
     Block,
     KTile,
@@ -23,7 +24,6 @@ from compiler.codegen.contraction_loop import (
     Visit,
     Weights,
 )
-from compiler.codegen.contraction_transpose import transpose
 from compiler.codegen.footprint import transfers
 from compiler.errors import Location
 from hw.isa.dtypes import DType

@@ -15,7 +15,7 @@ from math import ceil, prod
 from compiler.codegen.clamps import clamped
 from compiler.codegen.context import Context, Place
 from compiler.codegen.contraction_axes import Box
-from compiler.codegen.contraction_loop import Block, Piece, Sink, Visit
+from compiler.codegen.contraction_work import Block, Piece, Sink, Visit
 from compiler.codegen.elementwise import WORD, KernelTables
 from compiler.codegen.footprint import Step, transfers
 from compiler.codegen.graph import Graph

@@ -179,15 +179,6 @@ def prepare(context: Context, load: Load, parts: int, local: ElementType, order:
     return Prepared(places, View.whole(tensor), temporary=True)
 
 
-def constant_array(load: Load, local: ElementType, order: Sequence[int]) -> Array | None:
-    """A constant's elements as one part, dimensions in another order; None for other values."""
-    constant = _constant(load)
-    if constant is None:
-        return None
-    (array,) = constant_parts(viewed(constant, load.view, order), load.element, 1, local)
-    return array
-
-
 def _kept(context: Context, load: Load, prepared: Prepared, location: Location) -> Prepared:
     """The constant on chip if it is to stay there; loaded when it is first asked for."""
     address = context.kept.get(load.value)

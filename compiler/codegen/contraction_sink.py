@@ -2,9 +2,9 @@
 
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_fold import FoldSums
-from compiler.codegen.contraction_loop import Sink
 from compiler.codegen.contraction_output import ComputeResult, Epilogue, Grid, Output, StoreSums
 from compiler.codegen.contraction_prepare import Scheme
+from compiler.codegen.contraction_work import Sink
 from compiler.codegen.elementwise import WORD
 from compiler.codegen.loop_graph import build
 from compiler.errors import Location

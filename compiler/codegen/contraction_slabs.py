@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from compiler.codegen.contraction_axes import Box
-from compiler.codegen.contraction_loop import KTile, Slab
 from compiler.codegen.contraction_operands import cut
 from compiler.codegen.contraction_prepare import BASE_BITS, Scheme
+from compiler.codegen.contraction_work import KTile, Slab
 
 
 def make_slabs(made: Scheme, tiles: Sequence[tuple[KTile, ...]]) -> list[Slab]:

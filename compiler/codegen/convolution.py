@@ -16,7 +16,7 @@ from math import prod
 
 from compiler.codegen.context import Context, Place
 from compiler.codegen.contraction_axes import Axis, Box, boxes
-from compiler.codegen.contraction_loop import Block, ContractionLoop
+from compiler.codegen.contraction_loop import ContractionLoop
 from compiler.codegen.contraction_operands import DotWeights, Operand, Tiling, cut
 from compiler.codegen.contraction_output import Epilogue, Grid
 from compiler.codegen.contraction_prepare import (
@@ -32,6 +32,7 @@ from compiler.codegen.contraction_sink import (
     make_sink,
 )
 from compiler.codegen.contraction_slabs import k_tiles, make_slabs
+from compiler.codegen.contraction_work import Block
 from compiler.codegen.convolution_depthwise import Work, body_of
 from compiler.codegen.convolution_depthwise import choose as choose_depthwise
 from compiler.codegen.convolution_depthwise import emit as emit_depthwise

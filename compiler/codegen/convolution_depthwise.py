@@ -15,7 +15,6 @@ from math import prod
 from compiler.codegen.body import DoesNotFitError
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_axes import Axis, Box
-from compiler.codegen.contraction_loop import Block, Piece, Slab, Visit, accumulator_levels
 from compiler.codegen.contraction_operands import Tiling
 from compiler.codegen.contraction_output import (
     ComputeResult,
@@ -25,6 +24,7 @@ from compiler.codegen.contraction_output import (
     Sums,
     gather_sums,
 )
+from compiler.codegen.contraction_work import Block, Piece, Slab, Visit, accumulator_levels
 from compiler.codegen.convolution_depthwise_tile import Depthwise, Tile, four, three
 from compiler.codegen.convolution_diagonal import (
     Diagonal,

@@ -11,8 +11,8 @@ from math import prod
 
 from compiler.codegen.commands import LOCAL, NO_LIMIT
 from compiler.codegen.context import Context
-from compiler.codegen.contraction_loop import Activations, Block, KTile, Piece, Slab, Visit
 from compiler.codegen.contraction_operands import Tiling, cut
+from compiler.codegen.contraction_work import Activations, Block, KTile, Piece, Slab, Visit
 from compiler.codegen.convolution_rows import Rows
 from compiler.codegen.footprint import Step, transfers
 from compiler.codegen.local_copies import clear_runs, copy_runs
@@ -111,13 +111,9 @@ class WindowActivations(Activations):
         return self.source.tile_bytes(self.rows[at.block.rows].sizes)
 
     def in_place(self, at: Visit) -> int | None:
-        if not self.source.in_place:
+        source, rows = self.source, self.rows[at.block.rows]
+        if not source.in_place:
             return None
-        return self.tile_in_place(self.rows[at.block.rows])
-
-    def tile_in_place(self, rows: Rows) -> int:
-        """Local address of the first window of some rows."""
-        source = self.source
         first = rows.start[0] * source.strides[0] + sum(
             (i * w.stride - w.low) * stride for i, w, stride in zip(
                 rows.start[1:], source.windows, source.strides[1:-1], strict=True))

@@ -9,7 +9,7 @@ to one run, of which all weight tiles but the last are full.
 from collections.abc import Sequence
 from math import prod
 
-from compiler.codegen.contraction_loop import KTile, Piece, Visit
+from compiler.codegen.contraction_work import KTile, Piece, Visit
 from compiler.codegen.convolution_operands import Input, WindowActivations
 from compiler.codegen.local_copies import Loop, copy_runs
 from compiler.ir.types import row_major

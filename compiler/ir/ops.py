@@ -149,6 +149,13 @@ def erase(op: HloOp) -> None:
     op.erase()
 
 
+def only_user(value: SSAValue) -> HloOp | None:
+    """The operation that alone uses a value, once, in the block where it is made."""
+    user, owner = value.get_user_of_unique_use(), value.owner
+    block = owner if isinstance(owner, Block) else owner.parent
+    return user if isinstance(user, HloOp) and user.parent is block else None
+
+
 def insert_before(op: Operation, new: Sequence[Operation]) -> None:
     block = op.parent
     assert block is not None

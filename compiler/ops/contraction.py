@@ -7,6 +7,7 @@ the machine, not here.
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,16 @@ class Convolution(Operation):
         order = np.argsort([dims["output_batch_dimension"], dims["output_feature_dimension"],
                             *dims["output_spatial_dimensions"]])
         return (cast(result.transpose(order), call.result.element),)
+
+
+def products_summed(call: Call) -> int:
+    """Products in the sum of each element of a contraction's result."""
+    lhs, rhs = call.operands
+    if "dot_dimension_numbers" in call.attrs:
+        dims = call.attrs["dot_dimension_numbers"]["lhs_contracting_dimensions"]
+        return prod(lhs.shape[d] for d in dims)
+    outputs = call.attrs["dimension_numbers"]["kernel_output_feature_dimension"]
+    return rhs.size // max(rhs.shape[outputs], 1)
 
 
 def spatial_windows(call: Call) -> list[SpatialWindow]:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from xdsl.ir import SSAValue
 
-from compiler.ir.ops import HloOp
+from compiler.ir.loops import is_contraction
+from compiler.ir.ops import HloOp, only_user
 from compiler.ir.types import tensor_of
-from compiler.ops.contraction import spatial_windows
+from compiler.ops.contraction import products_summed, spatial_windows
 from compiler.ops.elementwise import Elementwise
 from compiler.ops.reduction import identity, reduction_windows
 from compiler.ops.windows import SpatialWindow
@@ -199,17 +200,11 @@ def _reads_lines(op: HloOp, lines: int) -> bool:
 def _elementwise(value: SSAValue) -> list[HloOp]:
     """What alone uses a value, and so on."""
     found: list[HloOp] = []
-    user = _only_user(value)
+    user = only_user(value)
     while user is not None and isinstance(user.definition, Elementwise):
         found.append(user)
-        user = _only_user(user.results[0])
+        user = only_user(user.results[0])
     return found
-
-
-def _only_user(value: SSAValue) -> HloOp | None:
-    uses = list(value.uses)
-    user = uses[0].operation if len(uses) == 1 else None
-    return user if isinstance(user, HloOp) and len(user.results) == 1 else None
 
 
 def parts_of(chain: Chain, scratchpad_bytes: int) -> list[tuple[Chain, int]]:
@@ -301,18 +296,7 @@ def work_beside(chain: Chain, stage: Stage, count: int) -> tuple[int, int]:
     depthwise convolution. These keep both units busy themselves."""
     others = [other.first for other in chain.stages if not other.is_depthwise]
     shared = sum(other.first.tensor.size for other in chain.stages if other.is_depthwise)
-    macs = sum(op.tensor.size * _summed(op) for op in others)
+    macs = sum(op.tensor.size * products_summed(op.call) for op in others if is_contraction(op))
     elements = sum(op.tensor.size for op in others)
     part = stage.first.tensor.size / max(shared, 1)
     return int(part * macs) // count, int(part * elements) // count
-
-
-def _summed(op: HloOp) -> int:
-    """Products in each sum of a contraction; none of a pooling."""
-    if op.kind == "reduce_window":
-        return 0
-    kernel = tensor_of(op.operands[1])
-    if op.kind == "convolution":
-        return kernel.size // kernel.shape[
-            op.attrs["dimension_numbers"]["kernel_output_feature_dimension"]]
-    return kernel.size // op.tensor.shape[-1]

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 
-from compiler.ir.ops import HloOp, erase_unused, insert_before, main_function, make, replace
+from compiler.ir.ops import (
+    HloOp,
+    erase_unused,
+    insert_before,
+    main_function,
+    make,
+    only_user,
+    replace,
+)
 from compiler.ir.types import ElementType, tensor_of
 from compiler.ops.elementwise import Elementwise
 
@@ -80,20 +88,20 @@ def _users_meet(op: Operation, order: Mapping[Operation, int]) -> bool:
 
 def _is_widened_at_once(op: Operation) -> bool:
     """Whether a narrow result is used only in f32, in one elementwise operation."""
-    conversion = _only_user(op)
+    conversion = only_user(op.results[0])
     if not isinstance(conversion, HloOp) or conversion.kind != "convert" or \
             conversion.tensor.element is not ElementType.F32 or \
             tensor_of(op.results[0]).element not in NARROW:
         return False
-    user = _only_user(conversion)
+    user = only_user(conversion.results[0])
     return isinstance(user, HloOp) and isinstance(user.definition, Elementwise)
 
 
 def _reader(rounding: HloOp) -> tuple[HloOp, SSAValue]:
     """The operation that uses a rounded value widened at once, and its operand."""
-    conversion = _only_user(rounding)
+    conversion = only_user(rounding.results[0])
     assert isinstance(conversion, HloOp)
-    user = _only_user(conversion)
+    user = only_user(conversion.results[0])
     assert isinstance(user, HloOp)
     return user, conversion.results[0]
 
@@ -118,14 +126,6 @@ def _product(value: SSAValue) -> HloOp | None:
         if isinstance(op, HloOp) and isinstance(op.definition, Elementwise):
             pending += op.operands
     return None
-
-
-def _only_user(op: Operation) -> Operation | None:
-    """The operation that alone uses a result, once."""
-    if len(op.results) != 1:
-        return None
-    uses = list(op.results[0].uses)
-    return uses[0].operation if len(uses) == 1 and uses[0].operation.parent is op.parent else None
 
 
 class _Values:
@@ -171,6 +171,6 @@ class _Values:
 
 def _drop_rounding(op: HloOp) -> None:
     """What is rounded only to become f32 again is not."""
-    conversion = _only_user(op)
+    conversion = only_user(op.results[0])
     assert isinstance(conversion, HloOp)
     replace(conversion, op.operands)
