@@ -20,7 +20,9 @@ class Arena:
 
     A freed buffer is reused as late as possible: the search for a free place starts where the
     previous one ended. So loads of the next tiles, or of the next group, land in bytes whose last
-    readers finished long ago, and run ahead of the computation as far as the memory allows.
+    readers finished long ago, and run ahead of the computation as far as the memory allows. When
+    the limit rises, what lies beyond the old one has only just been given up: the search goes there
+    last.
 
     Attributes:
         what: name for error messages.
@@ -29,7 +31,7 @@ class Arena:
 
     def __init__(self, what: str, size: int, alignment: int, base: int = 0) -> None:
         self.what, self.size, self.alignment, self.base = what, size, alignment, base
-        self.limit = size
+        self._limit = self._wrap = size
         self._live: list[tuple[int, int]] = []
         self._next = 0
 
@@ -38,6 +40,16 @@ class Arena:
         other._live = self._live.copy()
         return other
 
+    @property
+    def limit(self) -> int:
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        if limit != self._limit:
+            self._wrap = min(self._limit, limit)
+        self._limit = limit
+
     def allocate(self, size: int, location: Location) -> int:
         """Address of `size` free units.
 
@@ -45,6 +57,10 @@ class Arena:
             NoRoomError: no free place is large enough.
         """
         size = _round_up(max(size, 1), self.alignment)
+        if self._next + size > self._wrap:
+            if self._wrap < self._limit:
+                self._next = 0
+            self._wrap = self._limit
         for candidate in (self._next, *self._ends(after=self._next), 0, *self._ends(after=-1)):
             if candidate + size <= self.limit and self._is_free(candidate, candidate + size):
                 insort(self._live, (candidate, candidate + size))

@@ -7,12 +7,13 @@ writes a dense tile from which the result is stored.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import ceil, prod
 
 from compiler.codegen.clamps import clamped
+from compiler.codegen.column_operands import ColumnOperand, column_operand
 from compiler.codegen.context import Context, Place
 from compiler.codegen.contraction_axes import Box
 from compiler.codegen.contraction_work import Block, Piece, Sink, Visit
@@ -168,8 +169,19 @@ class ComputeResult(Output):
         self.kernels = partition(epilogue.graph, epilogue.outputs, epilogue.elements)
         self.temporaries = -min((0, *(n for k in self.kernels for n in k.outputs)))
         self.tables = KernelTables(context, self.kernels, location)
+        self.by_column = dict(self._by_column())
         self.loaders: list[Loader] = []
         self.residents: dict[int, Resident] = {}
+
+    def _by_column(self) -> Iterator[tuple[int, ColumnOperand]]:
+        """Operands that have one element for each column, by number."""
+        for number, operand in enumerate(self.epilogue.operands):
+            if operand is None or any(offsets[number] for offsets in self.grid.batch):
+                continue
+            found = column_operand(self.context, operand, self.grid.rows, self.grid.columns,
+                                   self.grid.first_stride + number, self.location)
+            if found is not None:
+                yield number, found
 
     def together(self, cycles: int) -> int:
         """Rows of one tile may be too short for the bus: each is at least a burst."""
@@ -187,7 +199,9 @@ class ComputeResult(Output):
         axes = (*rows.axes, *columns.axes)
         extents = tuple(axis.size for axis in axes)
         for number, operand in enumerate(self.epilogue.operands):
-            if operand is not None:
+            if number in self.by_column:
+                self.residents[number] = self.by_column[number].open(block.columns, len(rows.axes))
+            elif operand is not None:
                 place = self.grid.first_stride + number
                 offset = (operand.view.offset + self.grid.batch[block.batch][number]
                           + rows.offsets[place] + columns.offsets[place])
@@ -202,6 +216,8 @@ class ComputeResult(Output):
         self.loaders.clear()
 
     def end(self) -> None:
+        for operand in self.by_column.values():
+            operand.close()
         self.tables.close()
 
     def take(self, block: Block, sums: Sums, piece: Piece) -> None:

@@ -213,7 +213,8 @@ def _emit_depthwise(context: Context, conv: Convolution, epilogue: Epilogue,
                      made.local.memory, (0,), (features,), conv.k_axes()[:-1])
     depthwise = Depthwise(replace(conv.source, channels=conv.groups), kernel, conv.rows,
                           conv.features)
-    fused = body_of(depthwise, epilogue, _parameters(conv, epilogue))
+    fused = body_of(depthwise, epilogue, _parameters(conv, epilogue),
+                    reassociate=contraction.op.attrs.get("reassociate", False))
     issues = fused.body.issues if fused is not None else prod(depthwise.taps)
     result_bytes = epilogue_bytes(contraction, epilogue, made) + (WORD if fused is None else 0)
     shared = fused is not None and conv.features == conv.groups

@@ -53,15 +53,18 @@ SPREAD = 2
 """Shares of the array that are tried: so many blocks around an even one."""
 
 
-def body_of(conv: Depthwise, epilogue: Epilogue, parameters: Sequence[int]) -> TapsBody | None:
+def body_of(conv: Depthwise, epilogue: Epilogue, parameters: Sequence[int], *,
+            reassociate: bool) -> TapsBody | None:
     """The kernel body with the epilogue; None when it does not fit one kernel.
 
     Args:
         parameters: operands with one element for each feature: vector registers can hold them.
+        reassociate: what the epilogue adds may be the first summand.
     """
     for held in ((), parameters):
         try:
-            return taps_body(prod(conv.taps), epilogue, held, integer=conv.is_integer)
+            return taps_body(prod(conv.taps), epilogue, held, integer=conv.is_integer,
+                             reassociate=reassociate)
         except DoesNotFitError:
             continue
     return None

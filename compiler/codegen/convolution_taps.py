@@ -7,13 +7,14 @@ neighbouring groups of features at one position, whichever wastes fewer cycles.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from compiler.codegen.body import OUTPUT, Assembler, DoesNotFitError
 from compiler.codegen.clamps import Clamp, leave_clamps
 from compiler.codegen.commands import Body, Stream
 from compiler.codegen.contraction_operands import cut
 from compiler.codegen.contraction_output import Epilogue
-from compiler.codegen.graph import INPUT, Graph, Node, fuse_products
+from compiler.codegen.graph import INPUT, REGISTER, Graph, Node, fuse_products
 from hw import timing
 from hw.config import AcceleratorConfig
 from hw.isa.dtypes import DType
@@ -21,6 +22,7 @@ from hw.isa.params import OUTPUT_STREAMS
 
 ACCUMULATOR = 0
 """Vector register of the sums."""
+SUMS = Node(REGISTER, value=ACCUMULATOR)
 ACTIVATIONS, WEIGHTS = -1, -2
 """Inputs of a body beside the epilogue's operands, which count from 0."""
 LINE, POSITION, FEATURE = 1, 2, 3
@@ -133,11 +135,13 @@ class TapsBody:
     held: Mapping[int, int]
 
 
-def taps_body(taps: int, epilogue: Epilogue, held: Sequence[int], *, integer: bool) -> TapsBody:
+def taps_body(taps: int, epilogue: Epilogue, held: Sequence[int], *, integer: bool,
+              reassociate: bool = False) -> TapsBody:
     """Sums of products in ascending order, from zero, and the epilogue on them.
 
     Args:
         held: operands of the epilogue that are in vector registers.
+        reassociate: what the epilogue adds may be the first summand.
 
     Raises:
         DoesNotFitError: it needs more than one kernel.
@@ -146,11 +150,17 @@ def taps_body(taps: int, epilogue: Epilogue, held: Sequence[int], *, integer: bo
     reserved = (ACCUMULATOR, *registers.values())
     graph, outputs, clamps = _on_registers(epilogue, registers)
     assembler = Assembler()
-    _tap(assembler, reserved, first=True, integer=integer)
-    if taps > 1:
-        with assembler.repeated(taps - 1):
-            _tap(assembler, reserved, first=False, integer=integer)
-    assembler.section(graph, [(node, OUTPUT + i) for i, node in enumerate(outputs)], reserved)
+    tap = partial(_tap, assembler, reserved, integer=integer)
+    shift = _shift(graph, outputs) if reassociate and taps > 1 else None
+    tap(shift)
+    again = taps - (1 if shift is None else 2)
+    if again:
+        with assembler.repeated(again):
+            tap(SUMS)
+    if shift is None:
+        assembler.section(graph, [(node, OUTPUT + i) for i, node in enumerate(outputs)], reserved)
+    else:
+        tap(SUMS, OUTPUT)
     return TapsBody(assembler.finish(), tuple(assembler.streams), tuple(clamps), registers)
 
 
@@ -163,12 +173,26 @@ def holding_body(held: Mapping[int, int]) -> Body:
     return assembler.finish()
 
 
-def _tap(assembler: Assembler, reserved: Sequence[int], *, first: bool, integer: bool) -> None:
+def _tap(assembler: Assembler, reserved: Sequence[int], start: Node | None,
+         target: int = ACCUMULATOR, *, integer: bool) -> None:
+    """One product, added to an operand (None: to zero)."""
     graph = Graph()
     x, w = graph.input(ACTIVATIONS), graph.input(WEIGHTS)
-    total = graph.bits(0) if first else graph.register(ACCUMULATOR)
+    total = graph.bits(0) if start is None else graph.append(start)
     value = graph.iadd(graph.imul(x, w), total) if integer else graph.fmac(x, w, total)
-    assembler.section(graph, [(value, ACCUMULATOR)], reserved)
+    assembler.section(graph, [(value, target)], reserved)
+
+
+def _shift(graph: Graph, outputs: Sequence[int]) -> Node | None:
+    """The operand that is added to the sums, when nothing else becomes of them."""
+    node = graph.nodes[outputs[0]]
+    if len(outputs) != 1 or node.kind != "fadd" or node.swizzle:
+        return None
+    operands = [graph.nodes[o] for o in node.operands]
+    if SUMS not in operands:
+        return None
+    operands.remove(SUMS)
+    return operands[0] if operands[0].kind in (INPUT, REGISTER) else None
 
 
 def _on_registers(epilogue: Epilogue, registers: Mapping[int, int]

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from compiler.codegen.commands import Command
 from hw.isa.host import Engine
 
-SET_UP = {Engine.LOAD: 7, Engine.STORE: 7, Engine.MATRIX: 0, Engine.VECTOR: 12}
+SET_UP = {Engine.LOAD: 2, Engine.STORE: 7, Engine.MATRIX: 0, Engine.VECTOR: 12}
 """Typical entries of a queue for a command's parameters and semaphores."""
 
 LEAD = {Engine.LOAD: 4096, Engine.STORE: 0, Engine.MATRIX: 0, Engine.VECTOR: 0}

@@ -128,6 +128,21 @@ def test_a_freed_buffer_is_reused_as_late_as_possible() -> None:
     assert len(set(addresses)) == 8
 
 
+def test_what_a_rising_limit_adds_is_used_last() -> None:
+    arena = Arena("scratchpad", 1024, 16)
+    arena.limit = 512
+    for expected, limit in [(0, 512), (128, 512), (256, 512), (384, 512), (0, 1024), (128, 1024)]:
+        arena.limit = limit
+        address = arena.allocate(128, Location())
+        arena.free(address)
+        assert address == expected
+    addresses = []
+    for _ in range(6):
+        addresses.append(arena.allocate(128, Location()))
+        arena.free(addresses[-1])
+    assert addresses == [256, 384, 512, 640, 768, 896]
+
+
 def test_a_buffer_that_does_not_fit_names_the_memory_and_the_remedy() -> None:
     with pytest.raises(CompileError, match=r"scratchpad of 1024.*larger"):
         Arena("scratchpad", 1024, 16).allocate(2000, Location())
