@@ -9,18 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from math import prod
+from typing import NamedTuple
 
 from compiler.errors import Location
 from hw import timing
 from hw.config import AcceleratorConfig
-from hw.isa.dma import Load, Store
+from hw.isa.dma import Load
 from hw.isa.dtypes import DType
 from hw.isa.encoding import Instruction, make
 from hw.isa.host import Engine
 from hw.isa.params import (
     LEVELS,
     VECTOR_STRIP,
-    DmaParam,
     StreamParam,
     constant,
     input_stream,
@@ -35,15 +35,11 @@ Interval = tuple[int, ...]
 """Bytes first <= address < end of a space: (space, first, end). With (..., pitch, width) behind
 it, of every `pitch` bytes from the first on only the first `width`."""
 
-NO_LIMIT = 0xFFFFFFFF
-"""An upper end of a valid range that excludes nothing."""
-
 IMMEDIATE_LO = Load.FIELDS["imm"].lo
 """Lowest bit of the immediate, which every instruction has in the same place."""
 
 
-@dataclass(slots=True)
-class Repeat:
+class Repeat(NamedTuple):
     """Loops around a command's instructions, and what changes from one round to the next.
 
     Attributes:
@@ -90,85 +86,6 @@ class Command:
         return len(self.words) * (1 if self.repeat is None else prod(self.repeat.counts))
 
 
-@dataclass(slots=True)
-class Level:
-    """One loop of a transfer: iterations outside lo <= i < hi are padding (load) or skipped."""
-
-    bound: int
-    dram: int = 0
-    local: int = 0
-    lo: int = 0
-    hi: int = NO_LIMIT
-
-
-@dataclass(slots=True)
-class Transfer:
-    """A nest of rows between a DRAM window and local memory.
-
-    Attributes:
-        offset: of the first element in the window; may be negative when padding comes first.
-        n0: elements of a row, contiguous on both sides.
-        levels: outer loops, innermost first, at most 4.
-        lo0, hi0: valid elements of a row.
-        index: local address of a list of s32 that replaces level 1's iteration numbers in DRAM,
-            None for none.
-        within: first byte of the window that an index may lead to, and the one after the last.
-    """
-
-    window: int
-    offset: int
-    local: int
-    n0: int
-    levels: tuple[Level, ...]
-    dram_type: DType
-    local_type: DType
-    lo0: int = 0
-    hi0: int = NO_LIMIT
-    index: int | None = None
-    within: tuple[int, int] = (0, 1 << 32)
-
-    def parameters(self) -> dict[int, int]:
-        p: dict[int, int] = {DmaParam.N0: self.n0, DmaParam.LO0: self.lo0, DmaParam.HI0: self.hi0}
-        for number in range(LEVELS):
-            level = self.levels[number] if number < len(self.levels) else Level(1)
-            p[DmaParam.BOUND1 + number] = level.bound
-            p[DmaParam.LO1 + number], p[DmaParam.HI1 + number] = level.lo, level.hi
-            if level.bound > 1:
-                p[DmaParam.DSTRIDE1 + number] = level.dram
-                p[DmaParam.LSTRIDE1 + number] = level.local
-        if self.index is not None:
-            p[DmaParam.INDEX_BASE] = self.index
-            p[DmaParam.DSTRIDE1] = self.levels[0].dram
-        return p
-
-    def dram_interval(self) -> Interval | None:
-        """Bytes of valid elements; None when there is none."""
-        start, stop = max(self.lo0, 0), min(self.hi0, self.n0)
-        first = self.offset + start * self.dram_type.size
-        end = self.offset + stop * self.dram_type.size
-        if stop <= start:
-            return None
-        for number, level in enumerate(self.levels):
-            lo, hi = level.lo, min(level.hi, level.bound)
-            if hi <= lo:
-                return None
-            if number == 0 and self.index is not None:
-                return self.window, *self.within
-            low, high = sorted((lo * level.dram, (hi - 1) * level.dram))
-            first, end = first + low, end + high
-        return self.window, first, end
-
-    def local_interval(self) -> Interval:
-        """Bounding interval of all rows, valid or not."""
-        strides = [(level.bound, level.local) for level in self.levels]
-        return span(self.local, self.n0 * self.local_type.size, strides)
-
-    def cycles(self, config: AcceleratorConfig) -> int:
-        """Estimated time it occupies its engine."""
-        rows = prod(level.bound for level in self.levels)
-        return timing.dma_cycles(config, rows, self.n0 * self.dram_type.size)
-
-
 def _stride(level: tuple[int, int]) -> int:
     return abs(level[1])
 
@@ -198,44 +115,10 @@ def span(base: int, size: int, strides: Sequence[tuple[int, int]]) -> Interval:
     return (LOCAL, first, end, pitch, width) if pitch else (LOCAL, first, end)
 
 
-def load(config: AcceleratorConfig, transfer: Transfer, location: Location,
-         pad: int = 0) -> Command:
-    """DRAM to scratchpad; invalid elements become `pad`, raw bits of the local type."""
-    word = _transfer_word(Load, transfer)
-    parameters = transfer.parameters()
-    parameters[DmaParam.PAD] = pad
-    reads = [transfer.dram_interval()]
-    if transfer.index is not None:
-        reads.append(span(transfer.index, 4 * transfer.levels[0].bound, ()))
-    return Command(Engine.LOAD, (word,), transfer.local, parameters,
-                   tuple(r for r in reads if r is not None), (transfer.local_interval(),),
-                   transfer.cycles(config), timing.dma_latency(config), location,
-                   overtakes=transfer.index is not None)
-
-
-def store(config: AcceleratorConfig, transfer: Transfer, location: Location) -> Command:
-    """Local memory to DRAM; invalid elements are skipped."""
-    word = _transfer_word(Store, transfer)
-    reads = [transfer.local_interval()]
-    if transfer.index is not None:
-        reads.append(span(transfer.index, 4 * transfer.levels[0].bound, ()))
-    interval = transfer.dram_interval()
-    return Command(Engine.STORE, (word,), transfer.local, transfer.parameters(), tuple(reads),
-                   (interval,) if interval else (), transfer.cycles(config),
-                   timing.dma_latency(config), location)
-
-
-def _transfer_word(form: type[Load] | type[Store], t: Transfer) -> int:
-    word = _unplaced_word(form.MNEMONIC, t.window, t.dram_type, t.local_type,
-                          t.index is not None)
-    return with_immediate(word, t.offset)
-
-
-@cache
-def _unplaced_word(mnemonic: str, window: int, dram_type: DType, local_type: DType,
-                   indexed: bool) -> int:
-    return _encoded(mnemonic, window=window, dram_type=dram_type, local_type=local_type,
-                    indexed=int(indexed))
+def moved(interval: Interval, distance: int) -> Interval:
+    """The interval so many bytes on."""
+    space, first, end, *stripe = interval
+    return space, first + distance, end + distance, *stripe
 
 
 def encoded(form: type[Instruction], **fields: int) -> int:

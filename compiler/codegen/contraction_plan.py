@@ -260,7 +260,7 @@ class _Pipeline:
         self.slabs = [known[depth] for depth in depths]
         self.streamed = [kind == "none" for kind in plan.resident]
         self.epilogue = _epilogue_cycles(config, shape, plan)
-        self.latency = timing.dma_latency(config)
+        self.latency = timing.dma_latency()
         self.loaded = self.computed = 0
         self._seen: set[tuple[int, ...]] = set()
 
@@ -316,7 +316,7 @@ def _drain(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     With many rows the last slab finishes one column tile after the other, each of which can be
     stored meanwhile, and the last one in pieces.
     """
-    latency = timing.array_latency(config) + timing.dma_latency(config)
+    latency = timing.array_latency(config) + timing.dma_latency()
     width = min(plan.columns, config.array_cols)
     if plan.rows < timing.array_latency(config):
         return latency + _store_cycles(config, shape, plan.rows, plan.columns)

@@ -12,7 +12,7 @@ from math import prod
 
 from compiler.codegen.commands import Command
 from compiler.codegen.contraction_operands import cut
-from compiler.codegen.contraction_sweep import Line, Tile, runs, sweep
+from compiler.codegen.contraction_sweep import Form, Line, Tile, runs, sweep
 from compiler.codegen.convolution_depthwise_tile import Depthwise
 from compiler.errors import Location
 from hw import timing
@@ -78,10 +78,10 @@ class Diagonal:
             width, start = widths[column], self.blocks[first + column][0] * self._unit
             inner = Line(several, width * self._unit, width * self._unit, rows)
             for tap, repeats, step in taps:
-                tile = Tile(
-                    addresses[1] + start + tap * position, addresses[0] + start + offsets[tap],
-                    row + column * rows, width, width, 0, False, tuple(levels),
-                    self.conv.is_integer, tap > 0, diagonal=True)
+                form = Form(width, width, 0, False, tuple(levels), self.conv.is_integer, tap > 0,
+                            diagonal=True)
+                tile = Tile(addresses[1] + start + tap * position,
+                            addresses[0] + start + offsets[tap], row + column * rows, form)
                 yield from sweep(config, tile, Line(repeats, *step), inner, self.location)
 
     def _tap_offsets(self, sizes: Sequence[int]) -> list[int]:
