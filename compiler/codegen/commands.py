@@ -7,9 +7,9 @@ Sizes and strides are in bytes, bounds in elements or iterations, addresses as i
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cached_property, lru_cache
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from compiler.errors import Location
 from hw import timing
@@ -142,16 +142,7 @@ def signed(value: int) -> int:
     return value - (1 << 32) if value >> 31 else value
 
 
-@cache
-def _stream_fields(first: int) -> tuple[int, ...]:
-    """Numbers of the parameters that every stream has."""
-    return tuple(first + int(field) for field in (
-        StreamParam.BASE, StreamParam.N0, StreamParam.STRIDE0, StreamParam.LANE_LEVEL,
-        StreamParam.TYPE, StreamParam.BOUND1, StreamParam.STRIDE1))
-
-
-@dataclass(slots=True)
-class Stream:
+class Stream(NamedTuple):
     """The walk of a vector stream (architecture, section 7).
 
     Attributes:
@@ -181,31 +172,44 @@ class Stream:
 
     def interval(self) -> Interval:
         """Bounding interval of the valid elements."""
-        levels = self.levels
-        lanes = (self.n0, self.stride0)
-        if self.lane_level:
-            # n0 counts elements along the lanes and this level together.
-            levels = levels[: self.lane_level - 1] + levels[self.lane_level :]
-        return span(self.base, self.dtype.size, [lanes, *levels])
+        return moved(_reach(self[1:]), self.base)
 
     def parameters(self, number: int, is_output: bool) -> dict[int, int]:
         first = (output_stream if is_output else input_stream)(number, StreamParam.BASE)
-        base, n0, stride0, lane_level, dtype, bound1, stride1 = _stream_fields(first)
-        p = {base: self.base & 0xFFFFFFFF, n0: self.n0, stride0: self.stride0 & 0xFFFFFFFF,
-             lane_level: self.lane_level, dtype: int(self.dtype)}
-        for level, (bound, stride) in enumerate(self.levels):
-            p[bound1 + level] = bound
-            if bound > 1:
-                p[stride1 + level] = stride & 0xFFFFFFFF
-        for level in range(len(self.levels), LEVELS):
-            p[bound1 + level] = 1
-        if is_output:
-            p[first + StreamParam.SATURATE] = int(self.saturate or self.clamp is not None)
-            if self.clamp is not None:
-                p[first + StreamParam.LOW], p[first + StreamParam.HIGH] = self.clamp
-        else:
-            p[first + StreamParam.FILL] = self.fill
-        return p
+        return {first: self.base & 0xFFFFFFFF,
+                **_walk_parameters(self[1:], first, is_output)}
+
+
+@lru_cache(maxsize=4096)
+def _reach(walk: tuple[Any, ...]) -> Interval:
+    """Interval of the stream with base 0 and these other fields: most have the same."""
+    stream = Stream(0, *walk)
+    levels = stream.levels
+    if stream.lane_level:
+        # n0 counts elements along the lanes and this level together.
+        levels = levels[: stream.lane_level - 1] + levels[stream.lane_level :]
+    return span(0, stream.dtype.size, [(stream.n0, stream.stride0), *levels])
+
+
+@lru_cache(maxsize=4096)
+def _walk_parameters(walk: tuple[Any, ...], first: int, is_output: bool) -> dict[int, int]:
+    """Parameters beside the base, which is the first one, of a stream with these other fields."""
+    stream = Stream(0, *walk)
+    p = {first + StreamParam.N0: stream.n0, first + StreamParam.STRIDE0: stream.stride0,
+         first + StreamParam.LANE_LEVEL: stream.lane_level, first + StreamParam.TYPE: stream.dtype}
+    for level, (bound, stride) in enumerate(stream.levels):
+        p[first + StreamParam.BOUND1 + level] = bound
+        if bound > 1:
+            p[first + StreamParam.STRIDE1 + level] = stride
+    for level in range(len(stream.levels), LEVELS):
+        p[first + StreamParam.BOUND1 + level] = 1
+    if is_output:
+        p[first + StreamParam.SATURATE] = int(stream.saturate or stream.clamp is not None)
+        if stream.clamp is not None:
+            p[first + StreamParam.LOW], p[first + StreamParam.HIGH] = stream.clamp
+    else:
+        p[first + StreamParam.FILL] = stream.fill
+    return {number: int(value) & 0xFFFFFFFF for number, value in p.items()}
 
 
 @dataclass(frozen=True)
@@ -221,6 +225,11 @@ class Body:
     issues: int
     special: int = 0
 
+    @cached_property
+    def parameters(self) -> dict[int, int]:
+        """The constants as parameters."""
+        return {constant(k): value for k, value in enumerate(self.constants)}
+
 
 def kernel(config: AcceleratorConfig, groups: int, body: Body, inputs: Mapping[int, Stream],
            outputs: Mapping[int, Stream], strip: int, location: Location,
@@ -231,8 +240,7 @@ def kernel(config: AcceleratorConfig, groups: int, body: Body, inputs: Mapping[i
         inputs, outputs: streams by number.
         tables: memory read by `gather`; `scattered`: memory written by `scatter`.
     """
-    parameters = {VECTOR_STRIP: strip}
-    parameters.update((constant(k), value) for k, value in enumerate(body.constants))
+    parameters = {VECTOR_STRIP: strip, **body.parameters}
     reads, writes = list(tables), list(scattered)
     for number, stream in inputs.items():
         parameters.update(stream.parameters(number, is_output=False))

@@ -186,8 +186,7 @@ class DotActivations(_DotSource, Activations):
     def _pieces_in_place(self, box: Box, unit: int, count: int) -> Sequence[Piece]:
         size = self.operand.local_type.size
         (outer, stride), *inner = [(axis.size, axis.strides[0] * size) for axis in box.axes]
-        return [Piece(first * unit, n * unit, first * stride,
-                      tuple(reversed([(n, stride), *inner])))
+        return [Piece(first * unit, n * unit, first * stride, (*reversed(inner), (n, stride)))
                 for first, n in cut(outer, -(-outer // count))]
 
     def k_offset(self, at: Visit, tile: KTile) -> int:
@@ -242,9 +241,10 @@ class DotWeights(_DotSource, Weights):
         return offset, columns if transposed else k, transposed
 
 
-def cut(total: int, step: int) -> list[tuple[int, int]]:
+@lru_cache(maxsize=1024)
+def cut(total: int, step: int) -> tuple[tuple[int, int], ...]:
     """(first, count) of pieces of `step`, the last one shorter."""
-    return [(first, min(step, total - first)) for first in range(0, total, step)]
+    return tuple((first, min(step, total - first)) for first in range(0, total, step))
 
 
 def round_up(value: int, multiple: int) -> int:

@@ -142,23 +142,25 @@ def _command(config: AcceleratorConfig, tile: Tile, lines: tuple[Line, ...], loc
     pattern = _pattern(config, tile.form, lines)
     weights, product = pattern.words
     words = with_immediate(weights, tile.weights), with_immediate(product, tile.activations)
-    written = moved(pattern.written, tile.row * config.accumulator_row_bytes)
+    written = moved(pattern.written, tile.row * pattern.row_bytes)
     reads = moved(pattern.weights, tile.weights), moved(pattern.activations, tile.activations)
     return Command(Engine.MATRIX, words, tile.row, pattern.parameters,
                    (*reads, written) if tile.form.accumulate else reads, (written,),
-                   pattern.cycles, timing.array_latency(config), location, repeat=pattern.repeat)
+                   pattern.cycles, pattern.latency, location, repeat=pattern.repeat)
 
 
 class _Pattern(NamedTuple):
     """What a sweep is but for its place: words without addresses, intervals of operands at
-    address 0 and of sums from accumulator row 0 on."""
+    address 0 and of sums from accumulator row 0 on, bytes of such a row."""
 
     words: tuple[int, int]
     parameters: dict[int, int]
     weights: Interval
     activations: Interval
     written: Interval
+    row_bytes: int
     cycles: int
+    latency: int
     repeat: Repeat | None
 
 
@@ -172,7 +174,8 @@ def _pattern(config: AcceleratorConfig, form: Form, lines: tuple[Line, ...]) -> 
     return _Pattern(
         _unplaced_words(form.transposed, form.integer, form.diagonal, form.accumulate),
         _parameters(form.k, form.n, form.stride, form.levels), *_intervals(config, form, lines),
-        _cycles(config, form.rows, lines), repeat if lines else None)
+        config.accumulator_row_bytes, _cycles(config, form.rows, lines),
+        timing.array_latency(config), repeat if lines else None)
 
 
 @cache

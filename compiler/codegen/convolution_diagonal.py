@@ -24,11 +24,11 @@ def block_width(config: AcceleratorConfig) -> int:
     return min(config.array_rows, config.array_cols)
 
 
-def units(config: AcceleratorConfig, rows: int, blocks: int) -> list[tuple[int, int]]:
+def units(config: AcceleratorConfig, rows: int, blocks: int) -> Sequence[tuple[int, int]]:
     """(first, count) of the blocks whose sums are in the accumulators together: in half of them,
     so that the array goes on while the vector unit takes what is finished."""
     most = max(config.accumulator_rows // 2 // rows, 1)
-    return cut(blocks, -(-blocks // -(-blocks // most))) if blocks else []
+    return cut(blocks, -(-blocks // -(-blocks // most))) if blocks else ()
 
 
 def tile_cycles(config: AcceleratorConfig, rows: int, blocks: int) -> int:

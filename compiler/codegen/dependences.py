@@ -188,6 +188,9 @@ def _depend(command: Command, position: int, spaces: dict[int, _Space]) -> list[
     engine = command.engine
     access = _Access(position, engine, None if command.overtakes else engine, {})
     for interval in command.reads:
+        # Sums that are added to: whoever wrote them is found when they are written.
+        if len(interval) == 3 and interval in command.writes:
+            continue
         space = spaces.get(interval[0])
         if space is not None:
             space.read(interval, access)
