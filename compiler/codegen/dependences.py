@@ -6,7 +6,8 @@ Columns of a matrix are stripes of the same bytes: a reader of some does not wai
 of others.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -104,10 +105,32 @@ class _Segment:
         self.writers.setdefault(engine, {})[stripe] = writer
 
 
+class _Written:
+    """Bytes that some command writes, as disjoint ranges."""
+
+    def __init__(self) -> None:
+        self.firsts: list[int] = []
+        self.ends: list[int] = []
+
+    def add(self, first: int, end: int) -> None:
+        """Adds a range; they come in ascending order."""
+        if self.ends and first <= self.ends[-1]:
+            self.ends[-1] = max(self.ends[-1], end)
+        else:
+            self.firsts.append(first)
+            self.ends.append(end)
+
+    def touches(self, first: int, end: int) -> bool:
+        """Whether any of these bytes is written."""
+        place = bisect_right(self.ends, first)
+        return place < len(self.ends) and self.firsts[place] < end
+
+
 class _Space:
     """One address space; segment i covers starts[i] up to starts[i + 1]."""
 
     def __init__(self) -> None:
+        self.written = _Written()
         self.starts = [-END, END]
         self.segments = [_Segment({}, {})]
 
@@ -126,6 +149,9 @@ class _Space:
         self.segments.insert(position, self.segments[position - 1].copy())
 
     def read(self, interval: Interval, access: _Access) -> None:
+        # What nobody writes, weights above all, is nothing to wait for.
+        if not self.written.touches(interval[1], interval[2]):
+            return
         start, stop = self._cut(interval[1], interval[2])
         if start == stop:
             return
@@ -179,8 +205,10 @@ def dependences(commands: Sequence[Command]) -> list[list[int]]:
 
     Of several on one engine only the last is kept; of its own engine none, unless it overtakes.
     """
-    # What nobody writes, weights above all, is nothing to wait for.
-    spaces = {interval[0]: _Space() for command in commands for interval in command.writes}
+    spaces: dict[int, _Space] = defaultdict(_Space)
+    writes = {interval[:3] for command in commands for interval in command.writes}
+    for space, first, end in sorted(writes):
+        spaces[space].written.add(first, end)
     return [_depend(command, position, spaces) for position, command in enumerate(commands)]
 
 
@@ -191,9 +219,7 @@ def _depend(command: Command, position: int, spaces: dict[int, _Space]) -> list[
         # Sums that are added to: whoever wrote them is found when they are written.
         if len(interval) == 3 and interval in command.writes:
             continue
-        space = spaces.get(interval[0])
-        if space is not None:
-            space.read(interval, access)
+        spaces[interval[0]].read(interval, access)
     for interval in command.writes:
         spaces[interval[0]].write(interval, access)
     return sorted(access.found.values())
