@@ -1,6 +1,7 @@
 """What a user sees when a model cannot be compiled."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from xdsl.dialects.builtin import FileLineColLoc, IntAttr, LocationAttr, NameLoc, StringAttr
 
@@ -26,8 +27,7 @@ class Location:
         return f"{place} ({self.name})" if self.name else place
 
     def to_mlir(self) -> LocationAttr:
-        place = FileLineColLoc(StringAttr(self.file), IntAttr(self.line), IntAttr(self.column))
-        return NameLoc(StringAttr(self.name), place) if self.name else place
+        return _to_mlir(self)
 
     @classmethod
     def from_mlir(cls, location: LocationAttr) -> "Location":
@@ -39,6 +39,17 @@ class Location:
         if not isinstance(place, FileLineColLoc):
             return cls(name=name)
         return cls(place.filename.data, place.line.data, place.column.data, name)
+
+
+@lru_cache(maxsize=1024)
+def _to_mlir(location: Location) -> LocationAttr:
+    """Passes make several operations for one place."""
+    place = FileLineColLoc(
+        _string(location.file), IntAttr(location.line), IntAttr(location.column))
+    return NameLoc(_string(location.name), place) if location.name else place
+
+
+_string = lru_cache(maxsize=1024)(StringAttr)
 
 
 class CompileError(Exception):

@@ -117,16 +117,13 @@ def _tensor(place: Place, name: str) -> Tensor:
     return Tensor(name, str(tensor.element), tensor.shape, place.window, place.offset)
 
 
-def _sources(sources: Sequence[Location | None]) -> list[tuple[int, str]]:
+def _sources(sources: Sequence[tuple[int, Location]]) -> list[tuple[int, str]]:
     """Runs of instructions of one origin: (first instruction, description)."""
     runs: list[tuple[int, str]] = []
-    previous: Location | None = None
-    for pc, location in enumerate(sources):
-        if location is not None and location is not previous:
-            description = str(location)
-            if not runs or runs[-1][1] != description:
-                runs.append((pc, description))
-            previous = location
+    for pc, location in sources:
+        description = str(location)
+        if not runs or runs[-1][1] != description:
+            runs.append((pc, description))
     return runs
 
 

@@ -109,6 +109,10 @@ class AcceleratorConfig:
     def macs_per_cycle(self) -> int:
         return self.array_rows * self.array_cols
 
+    def __hash__(self) -> int:
+        # Tables of what was found for a machine are asked often; few machines share a name.
+        return hash(self.name)
+
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 

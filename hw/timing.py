@@ -91,10 +91,9 @@ def dma_cycles(config: AcceleratorConfig, rows: int, row_bytes: int,
     return DMA_SETUP + math.ceil(rows * max(row, burst_interval(config, latency)))
 
 
-def dma_latency(config: AcceleratorConfig, memory: Memory | None = None) -> int:
+def dma_latency(memory: Memory | None = None) -> int:
     """Cycles from a transfer's last address to its data being visible."""
-    memory = memory or Memory.of(config)
-    return memory.latency + DMA_LATENCY
+    return (DEFAULT_LATENCY if memory is None else memory.latency) + DMA_LATENCY
 
 
 def kernel_cycles(config: AcceleratorConfig, groups: int, issues: int, *, special: int = 0,

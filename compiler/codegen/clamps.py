@@ -1,7 +1,7 @@
 """Trailing minima and maxima by constants, which output streams apply at no cost."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class Clamp:
 
 def clamped(stream: Stream, clamp: Clamp | None) -> Stream:
     """An output stream that clamps."""
-    return stream if clamp is None else replace(stream, clamp=(clamp.low, clamp.high))
+    return stream if clamp is None else stream._replace(clamp=(clamp.low, clamp.high))
 
 
 def leave_clamps(graph: Graph, outputs: Sequence[int], elements: Sequence[ElementType]

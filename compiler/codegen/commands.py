@@ -7,20 +7,20 @@ Sizes and strides are in bytes, bounds in elements or iterations, addresses as i
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cached_property, lru_cache
 from math import prod
+from typing import Any, NamedTuple
 
 from compiler.errors import Location
 from hw import timing
 from hw.config import AcceleratorConfig
-from hw.isa.dma import Load, Store
+from hw.isa.dma import Load
 from hw.isa.dtypes import DType
 from hw.isa.encoding import Instruction, make
 from hw.isa.host import Engine
 from hw.isa.params import (
     LEVELS,
     VECTOR_STRIP,
-    DmaParam,
     StreamParam,
     constant,
     input_stream,
@@ -35,15 +35,11 @@ Interval = tuple[int, ...]
 """Bytes first <= address < end of a space: (space, first, end). With (..., pitch, width) behind
 it, of every `pitch` bytes from the first on only the first `width`."""
 
-NO_LIMIT = 0xFFFFFFFF
-"""An upper end of a valid range that excludes nothing."""
-
 IMMEDIATE_LO = Load.FIELDS["imm"].lo
 """Lowest bit of the immediate, which every instruction has in the same place."""
 
 
-@dataclass(slots=True)
-class Repeat:
+class Repeat(NamedTuple):
     """Loops around a command's instructions, and what changes from one round to the next.
 
     Attributes:
@@ -90,85 +86,6 @@ class Command:
         return len(self.words) * (1 if self.repeat is None else prod(self.repeat.counts))
 
 
-@dataclass(slots=True)
-class Level:
-    """One loop of a transfer: iterations outside lo <= i < hi are padding (load) or skipped."""
-
-    bound: int
-    dram: int = 0
-    local: int = 0
-    lo: int = 0
-    hi: int = NO_LIMIT
-
-
-@dataclass(slots=True)
-class Transfer:
-    """A nest of rows between a DRAM window and local memory.
-
-    Attributes:
-        offset: of the first element in the window; may be negative when padding comes first.
-        n0: elements of a row, contiguous on both sides.
-        levels: outer loops, innermost first, at most 4.
-        lo0, hi0: valid elements of a row.
-        index: local address of a list of s32 that replaces level 1's iteration numbers in DRAM,
-            None for none.
-        within: first byte of the window that an index may lead to, and the one after the last.
-    """
-
-    window: int
-    offset: int
-    local: int
-    n0: int
-    levels: tuple[Level, ...]
-    dram_type: DType
-    local_type: DType
-    lo0: int = 0
-    hi0: int = NO_LIMIT
-    index: int | None = None
-    within: tuple[int, int] = (0, 1 << 32)
-
-    def parameters(self) -> dict[int, int]:
-        p: dict[int, int] = {DmaParam.N0: self.n0, DmaParam.LO0: self.lo0, DmaParam.HI0: self.hi0}
-        for number in range(LEVELS):
-            level = self.levels[number] if number < len(self.levels) else Level(1)
-            p[DmaParam.BOUND1 + number] = level.bound
-            p[DmaParam.LO1 + number], p[DmaParam.HI1 + number] = level.lo, level.hi
-            if level.bound > 1:
-                p[DmaParam.DSTRIDE1 + number] = level.dram
-                p[DmaParam.LSTRIDE1 + number] = level.local
-        if self.index is not None:
-            p[DmaParam.INDEX_BASE] = self.index
-            p[DmaParam.DSTRIDE1] = self.levels[0].dram
-        return p
-
-    def dram_interval(self) -> Interval | None:
-        """Bytes of valid elements; None when there is none."""
-        start, stop = max(self.lo0, 0), min(self.hi0, self.n0)
-        first = self.offset + start * self.dram_type.size
-        end = self.offset + stop * self.dram_type.size
-        if stop <= start:
-            return None
-        for number, level in enumerate(self.levels):
-            lo, hi = level.lo, min(level.hi, level.bound)
-            if hi <= lo:
-                return None
-            if number == 0 and self.index is not None:
-                return self.window, *self.within
-            low, high = sorted((lo * level.dram, (hi - 1) * level.dram))
-            first, end = first + low, end + high
-        return self.window, first, end
-
-    def local_interval(self) -> Interval:
-        """Bounding interval of all rows, valid or not."""
-        strides = [(level.bound, level.local) for level in self.levels]
-        return span(self.local, self.n0 * self.local_type.size, strides)
-
-    def cycles(self, config: AcceleratorConfig) -> int:
-        """Estimated time it occupies its engine."""
-        rows = prod(level.bound for level in self.levels)
-        return timing.dma_cycles(config, rows, self.n0 * self.dram_type.size)
-
-
 def _stride(level: tuple[int, int]) -> int:
     return abs(level[1])
 
@@ -198,44 +115,10 @@ def span(base: int, size: int, strides: Sequence[tuple[int, int]]) -> Interval:
     return (LOCAL, first, end, pitch, width) if pitch else (LOCAL, first, end)
 
 
-def load(config: AcceleratorConfig, transfer: Transfer, location: Location,
-         pad: int = 0) -> Command:
-    """DRAM to scratchpad; invalid elements become `pad`, raw bits of the local type."""
-    word = _transfer_word(Load, transfer)
-    parameters = transfer.parameters()
-    parameters[DmaParam.PAD] = pad
-    reads = [transfer.dram_interval()]
-    if transfer.index is not None:
-        reads.append(span(transfer.index, 4 * transfer.levels[0].bound, ()))
-    return Command(Engine.LOAD, (word,), transfer.local, parameters,
-                   tuple(r for r in reads if r is not None), (transfer.local_interval(),),
-                   transfer.cycles(config), timing.dma_latency(config), location,
-                   overtakes=transfer.index is not None)
-
-
-def store(config: AcceleratorConfig, transfer: Transfer, location: Location) -> Command:
-    """Local memory to DRAM; invalid elements are skipped."""
-    word = _transfer_word(Store, transfer)
-    reads = [transfer.local_interval()]
-    if transfer.index is not None:
-        reads.append(span(transfer.index, 4 * transfer.levels[0].bound, ()))
-    interval = transfer.dram_interval()
-    return Command(Engine.STORE, (word,), transfer.local, transfer.parameters(), tuple(reads),
-                   (interval,) if interval else (), transfer.cycles(config),
-                   timing.dma_latency(config), location)
-
-
-def _transfer_word(form: type[Load] | type[Store], t: Transfer) -> int:
-    word = _unplaced_word(form.MNEMONIC, t.window, t.dram_type, t.local_type,
-                          t.index is not None)
-    return with_immediate(word, t.offset)
-
-
-@cache
-def _unplaced_word(mnemonic: str, window: int, dram_type: DType, local_type: DType,
-                   indexed: bool) -> int:
-    return _encoded(mnemonic, window=window, dram_type=dram_type, local_type=local_type,
-                    indexed=int(indexed))
+def moved(interval: Interval, distance: int) -> Interval:
+    """The interval so many bytes on."""
+    space, first, end, *stripe = interval
+    return space, first + distance, end + distance, *stripe
 
 
 def encoded(form: type[Instruction], **fields: int) -> int:
@@ -259,16 +142,7 @@ def signed(value: int) -> int:
     return value - (1 << 32) if value >> 31 else value
 
 
-@cache
-def _stream_fields(first: int) -> tuple[int, ...]:
-    """Numbers of the parameters that every stream has."""
-    return tuple(first + int(field) for field in (
-        StreamParam.BASE, StreamParam.N0, StreamParam.STRIDE0, StreamParam.LANE_LEVEL,
-        StreamParam.TYPE, StreamParam.BOUND1, StreamParam.STRIDE1))
-
-
-@dataclass(slots=True)
-class Stream:
+class Stream(NamedTuple):
     """The walk of a vector stream (architecture, section 7).
 
     Attributes:
@@ -298,31 +172,44 @@ class Stream:
 
     def interval(self) -> Interval:
         """Bounding interval of the valid elements."""
-        levels = self.levels
-        lanes = (self.n0, self.stride0)
-        if self.lane_level:
-            # n0 counts elements along the lanes and this level together.
-            levels = levels[: self.lane_level - 1] + levels[self.lane_level :]
-        return span(self.base, self.dtype.size, [lanes, *levels])
+        return moved(_reach(self[1:]), self.base)
 
     def parameters(self, number: int, is_output: bool) -> dict[int, int]:
         first = (output_stream if is_output else input_stream)(number, StreamParam.BASE)
-        base, n0, stride0, lane_level, dtype, bound1, stride1 = _stream_fields(first)
-        p = {base: self.base & 0xFFFFFFFF, n0: self.n0, stride0: self.stride0 & 0xFFFFFFFF,
-             lane_level: self.lane_level, dtype: int(self.dtype)}
-        for level, (bound, stride) in enumerate(self.levels):
-            p[bound1 + level] = bound
-            if bound > 1:
-                p[stride1 + level] = stride & 0xFFFFFFFF
-        for level in range(len(self.levels), LEVELS):
-            p[bound1 + level] = 1
-        if is_output:
-            p[first + StreamParam.SATURATE] = int(self.saturate or self.clamp is not None)
-            if self.clamp is not None:
-                p[first + StreamParam.LOW], p[first + StreamParam.HIGH] = self.clamp
-        else:
-            p[first + StreamParam.FILL] = self.fill
-        return p
+        return {first: self.base & 0xFFFFFFFF,
+                **_walk_parameters(self[1:], first, is_output)}
+
+
+@lru_cache(maxsize=4096)
+def _reach(walk: tuple[Any, ...]) -> Interval:
+    """Interval of the stream with base 0 and these other fields: most have the same."""
+    stream = Stream(0, *walk)
+    levels = stream.levels
+    if stream.lane_level:
+        # n0 counts elements along the lanes and this level together.
+        levels = levels[: stream.lane_level - 1] + levels[stream.lane_level :]
+    return span(0, stream.dtype.size, [(stream.n0, stream.stride0), *levels])
+
+
+@lru_cache(maxsize=4096)
+def _walk_parameters(walk: tuple[Any, ...], first: int, is_output: bool) -> dict[int, int]:
+    """Parameters beside the base, which is the first one, of a stream with these other fields."""
+    stream = Stream(0, *walk)
+    p = {first + StreamParam.N0: stream.n0, first + StreamParam.STRIDE0: stream.stride0,
+         first + StreamParam.LANE_LEVEL: stream.lane_level, first + StreamParam.TYPE: stream.dtype}
+    for level, (bound, stride) in enumerate(stream.levels):
+        p[first + StreamParam.BOUND1 + level] = bound
+        if bound > 1:
+            p[first + StreamParam.STRIDE1 + level] = stride
+    for level in range(len(stream.levels), LEVELS):
+        p[first + StreamParam.BOUND1 + level] = 1
+    if is_output:
+        p[first + StreamParam.SATURATE] = int(stream.saturate or stream.clamp is not None)
+        if stream.clamp is not None:
+            p[first + StreamParam.LOW], p[first + StreamParam.HIGH] = stream.clamp
+    else:
+        p[first + StreamParam.FILL] = stream.fill
+    return {number: int(value) & 0xFFFFFFFF for number, value in p.items()}
 
 
 @dataclass(frozen=True)
@@ -338,6 +225,11 @@ class Body:
     issues: int
     special: int = 0
 
+    @cached_property
+    def parameters(self) -> dict[int, int]:
+        """The constants as parameters."""
+        return {constant(k): value for k, value in enumerate(self.constants)}
+
 
 def kernel(config: AcceleratorConfig, groups: int, body: Body, inputs: Mapping[int, Stream],
            outputs: Mapping[int, Stream], strip: int, location: Location,
@@ -348,8 +240,7 @@ def kernel(config: AcceleratorConfig, groups: int, body: Body, inputs: Mapping[i
         inputs, outputs: streams by number.
         tables: memory read by `gather`; `scattered`: memory written by `scatter`.
     """
-    parameters = {VECTOR_STRIP: strip}
-    parameters.update((constant(k), value) for k, value in enumerate(body.constants))
+    parameters = {VECTOR_STRIP: strip, **body.parameters}
     reads, writes = list(tables), list(scattered)
     for number, stream in inputs.items():
         parameters.update(stream.parameters(number, is_output=False))

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from xdsl.ir import Block, SSAValue
 
-from compiler.codegen import commands
+from compiler.codegen import commands, transfer
 from compiler.codegen.allocate import Arena, Constants
-from compiler.codegen.commands import LOCAL, Body, Command, Interval, Stream, Transfer
+from compiler.codegen.commands import LOCAL, Body, Command, Interval, Stream
 from compiler.codegen.tile import End, append, cut_off, end_of
+from compiler.codegen.transfer import Transfer
 from compiler.codegen.workspace import Workspace
 from compiler.errors import Location
 from compiler.ir.ops import HloOp
@@ -134,13 +135,13 @@ class Context:
         self.cycles[command.engine] += command.cycles
         append(self.block, command)
 
-    def load(self, transfer: Transfer, location: Location, pad: int = 0) -> None:
-        """Appends `commands.load`."""
-        self.add(commands.load(self.config, transfer, location, pad))
+    def load(self, moved: Transfer, location: Location, pad: int = 0) -> None:
+        """Appends `transfer.load`."""
+        self.add(transfer.load(self.config, moved, location, pad))
 
-    def store(self, transfer: Transfer, location: Location) -> None:
-        """Appends `commands.store`."""
-        self.add(commands.store(self.config, transfer, location))
+    def store(self, moved: Transfer, location: Location) -> None:
+        """Appends `transfer.store`."""
+        self.add(transfer.store(self.config, moved, location))
 
     def kernel(self, groups: int, body: Body, inputs: Mapping[int, Stream],
                outputs: Mapping[int, Stream], location: Location, *, strip: int | None = None,

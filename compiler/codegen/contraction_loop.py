@@ -21,7 +21,7 @@ from collections.abc import Hashable, Sequence
 from itertools import accumulate, islice
 
 from compiler.codegen.context import Context
-from compiler.codegen.contraction_sweep import Line, Tile, runs, sweep
+from compiler.codegen.contraction_sweep import Form, Line, Tile, runs, sweep
 from compiler.codegen.contraction_work import (
     Activations,
     Block,
@@ -198,7 +198,7 @@ class _SlabWork:
             if len(columns) == 1:
                 self._sweep(first, 0, pieces[0], line, columns[0][1])
                 continue
-            for tile in range(first, first + line.count):
+            for tile in range(first, first + line.length):
                 for column, columns_line in columns:
                     self._sweep(tile, column, pieces[0], Line(1), columns_line)
 
@@ -254,8 +254,8 @@ class _SlabWork:
         first, width = self.columns[column]
         offset, stride, transposed = loop.weights.tile(self.at, tile, first)
         activations = self.activations + loop.activations.k_offset(self.at, tile) + piece.offset
-        start = Tile(self.weights + offset, activations, self._row(column, piece.first), tile.size,
-                     width, stride, transposed, accumulator_levels(piece), loop.integer,
-                     self._accumulates(number))
+        form = Form(tile.size, width, stride, transposed, accumulator_levels(piece), loop.integer,
+                    self._accumulates(number))
+        start = Tile(self.weights + offset, activations, self._row(column, piece.first), form)
         for command in sweep(loop.context.config, start, outer, inner, loop.location):
             loop.context.add(command)

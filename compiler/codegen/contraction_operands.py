@@ -7,7 +7,7 @@ DRAM are loaded as they are and transposed by the vector unit.
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 
 from compiler.codegen.commands import LOCAL
@@ -181,21 +181,25 @@ class DotActivations(_DotSource, Activations):
         if self.operand.on_chip:
             return self._pieces_in_place(box, unit, count)
         pitch = self._pitch(self.tiling.k[at.slab.box])
-        step = -(-box.axes[0].size // count) * unit
-        return [Piece(first, rows, first * pitch, ((rows, pitch),))
-                for first, rows in cut(box.count, step)]
+        return _rows(box.count, -(-box.axes[0].size // count) * unit, pitch)
 
     def _pieces_in_place(self, box: Box, unit: int, count: int) -> Sequence[Piece]:
         size = self.operand.local_type.size
         (outer, stride), *inner = [(axis.size, axis.strides[0] * size) for axis in box.axes]
-        return [Piece(first * unit, n * unit, first * stride,
-                      tuple(reversed([(n, stride), *inner])))
+        return [Piece(first * unit, n * unit, first * stride, (*reversed(inner), (n, stride)))
                 for first, n in cut(outer, -(-outer // count))]
 
     def k_offset(self, at: Visit, tile: KTile) -> int:
         if self.operand.on_chip:
             return self._k_place(at.slab, tile.start)
         return tile.start * self.operand.local_type.size
+
+
+@lru_cache(maxsize=1024)
+def _rows(total: int, step: int, pitch: int) -> Sequence[Piece]:
+    """Pieces of rows that lie `pitch` bytes apart."""
+    return tuple(Piece(first, rows, first * pitch, ((rows, pitch),))
+                 for first, rows in cut(total, step))
 
 
 class DotWeights(_DotSource, Weights):
@@ -237,9 +241,10 @@ class DotWeights(_DotSource, Weights):
         return offset, columns if transposed else k, transposed
 
 
-def cut(total: int, step: int) -> list[tuple[int, int]]:
+@lru_cache(maxsize=1024)
+def cut(total: int, step: int) -> tuple[tuple[int, int], ...]:
     """(first, count) of pieces of `step`, the last one shorter."""
-    return [(first, min(step, total - first)) for first in range(0, total, step)]
+    return tuple((first, min(step, total - first)) for first in range(0, total, step))
 
 
 def round_up(value: int, multiple: int) -> int:

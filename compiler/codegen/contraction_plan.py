@@ -260,7 +260,7 @@ class _Pipeline:
         self.slabs = [known[depth] for depth in depths]
         self.streamed = [kind == "none" for kind in plan.resident]
         self.epilogue = _epilogue_cycles(config, shape, plan)
-        self.latency = timing.dma_latency(config)
+        self.latency = timing.dma_latency()
         self.loaded = self.computed = 0
         self._seen: set[tuple[int, ...]] = set()
 
@@ -270,24 +270,25 @@ class _Pipeline:
 
     def block(self, block: tuple[int, int, int]) -> None:
         loaded, computed, latency = self.loaded, self.computed, self.latency
+        fresh = [self._is_fresh(operand, block) for operand in (0, 1)]
         for term in range(self.shape.terms):
-            for number, (pieces, array) in enumerate(self.slabs):
-                for operand, load in enumerate(pieces):
-                    if self.streamed[operand] or not self._is_held(operand, block, term, number):
-                        loaded += load
-                        if loaded + latency > computed:
-                            computed = loaded + latency
+            moving = [operand for operand, parts in enumerate(self.shape.parts)
+                      if self.streamed[operand] or (fresh[operand] and term < parts)]
+            for pieces, array in self.slabs:
+                for operand in moving:
+                    loaded += pieces[operand]
+                    if loaded + latency > computed:
+                        computed = loaded + latency
                 computed += array
                 loaded += SLAB_CYCLES
         self.loaded, self.computed = loaded + self.epilogue, computed
 
-    def _is_held(self, operand: int, block: tuple[int, int, int], term: int, number: int) -> bool:
-        # Parts of terms are not told apart: a resident part is loaded once.
-        key = (operand, block[0], block[1 + operand], number,
-               min(term, self.shape.parts[operand] - 1))
-        held = key in self._seen
+    def _is_fresh(self, operand: int, block: tuple[int, int, int]) -> bool:
+        """Whether no block before had the same part of an operand."""
+        key = operand, block[0], block[1 + operand]
+        fresh = key not in self._seen
         self._seen.add(key)
-        return held
+        return fresh
 
 
 def _walk(shape: Shape, plan: Plan) -> Iterator[tuple[int, int, int]]:
@@ -316,7 +317,7 @@ def _drain(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     With many rows the last slab finishes one column tile after the other, each of which can be
     stored meanwhile, and the last one in pieces.
     """
-    latency = timing.array_latency(config) + timing.dma_latency(config)
+    latency = timing.array_latency(config) + timing.dma_latency()
     width = min(plan.columns, config.array_cols)
     if plan.rows < timing.array_latency(config):
         return latency + _store_cycles(config, shape, plan.rows, plan.columns)

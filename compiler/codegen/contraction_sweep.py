@@ -7,11 +7,20 @@ synchronises few commands.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from math import prod
+from typing import NamedTuple
 
-from compiler.codegen.commands import Command, Interval, Repeat, encoded, span, with_immediate
+from compiler.codegen.commands import (
+    Command,
+    Interval,
+    Repeat,
+    encoded,
+    moved,
+    span,
+    with_immediate,
+)
 from compiler.errors import Location
 from hw import timing
 from hw.config import AcceleratorConfig
@@ -23,12 +32,10 @@ LONGEST_CYCLES = 1200
 """A sweep of more tiles than the queue holds keeps the sequencer from other engines meanwhile."""
 
 
-@dataclass(slots=True)
-class Tile:
-    """A weight tile and the rows that stream through it.
+class Form(NamedTuple):
+    """A weight tile and the rows that stream through it, wherever they are.
 
     Attributes:
-        weights, activations: local addresses of the first elements; row: of the accumulators.
         k, n: size of the tile.
         stride: bytes from one row (column if transposed) of weights to the next.
         levels: (bound, activation stride in bytes, accumulator stride in rows), innermost first.
@@ -36,9 +43,6 @@ class Tile:
         diagonal: only weights with k = n exist.
     """
 
-    weights: int
-    activations: int
-    row: int
     k: int
     n: int
     stride: int
@@ -52,21 +56,33 @@ class Tile:
     def rows(self) -> int:
         return prod(bound for bound, _, _ in self.levels)
 
+
+@dataclass(slots=True)
+class Tile:
+    """A form at its place.
+
+    Attributes:
+        weights, activations: local addresses of the first elements; row: of the accumulators.
+    """
+
+    weights: int
+    activations: int
+    row: int
+    form: Form
+
     def at(self, line: "Line", index: int) -> "Tile":
         """The tile so many steps on."""
         if not index:
             return self
         return Tile(self.weights + index * line.weights,
                     self.activations + index * line.activations, self.row + index * line.rows,
-                    self.k, self.n, self.stride, self.transposed, self.levels, self.integer,
-                    self.accumulate, self.diagonal)
+                    self.form)
 
 
-@dataclass(slots=True)
-class Line:
-    """`count` tiles whose weights, activations and accumulator rows are so far apart."""
+class Line(NamedTuple):
+    """`length` tiles whose weights, activations and accumulator rows are so far apart."""
 
-    count: int
+    length: int
     weights: int = 0
     activations: int = 0
     rows: int = 0
@@ -90,17 +106,17 @@ def runs(keys: Sequence[Hashable], values: Sequence[tuple[int, int]]
 def sweep(config: AcceleratorConfig, tile: Tile, outer: Line, inner: Line, location: Location
           ) -> Iterator[Command]:
     """The commands of a rectangle of tiles from `tile` on."""
-    if inner.count == outer.count == 1:
+    if inner.length == outer.length == 1:
         yield _command(config, tile, (), location)
         return
-    limit = _longest(config, tile.rows)
-    if inner.count > limit:
-        for i in range(outer.count):
+    limit = _longest(config, tile.form.rows)
+    if inner.length > limit:
+        for i in range(outer.length):
             for first, part in _even(inner, limit):
                 yield _command(config, tile.at(outer, i).at(inner, first), (part,), location)
         return
-    for first, part in _even(outer, limit // inner.count):
-        lines = tuple(line for line in (part, inner) if line.count > 1)
+    for first, part in _even(outer, limit // inner.length):
+        lines = tuple(line for line in (part, inner) if line.length > 1)
         yield _command(config, tile.at(outer, first), lines, location)
 
 
@@ -112,30 +128,54 @@ def _longest(config: AcceleratorConfig, rows: int) -> int:
 
 def _even(line: Line, limit: int) -> Iterator[tuple[int, Line]]:
     """Parts of a line, at most `limit` long and of similar length: (first, part)."""
-    if line.count <= limit:
+    if line.length <= limit:
         yield 0, line
         return
-    parts = -(-line.count // limit)
+    parts = -(-line.length // limit)
     for i in range(parts):
-        first, end = i * line.count // parts, (i + 1) * line.count // parts
-        yield first, replace(line, count=end - first)
+        first, end = i * line.length // parts, (i + 1) * line.length // parts
+        yield first, line._replace(length=end - first)
 
 
 def _command(config: AcceleratorConfig, tile: Tile, lines: tuple[Line, ...], location: Location
              ) -> Command:
-    weights, product = _unplaced_words(tile.transposed, tile.integer, tile.diagonal,
-                                       tile.accumulate)
+    pattern = _pattern(config, tile.form, lines)
+    weights, product = pattern.words
     words = with_immediate(weights, tile.weights), with_immediate(product, tile.activations)
-    repeat = Repeat(tuple(line.count for line in lines),
+    written = moved(pattern.written, tile.row * pattern.row_bytes)
+    reads = moved(pattern.weights, tile.weights), moved(pattern.activations, tile.activations)
+    return Command(Engine.MATRIX, words, tile.row, pattern.parameters,
+                   (*reads, written) if tile.form.accumulate else reads, (written,),
+                   pattern.cycles, pattern.latency, location, repeat=pattern.repeat)
+
+
+class _Pattern(NamedTuple):
+    """What a sweep is but for its place: words without addresses, intervals of operands at
+    address 0 and of sums from accumulator row 0 on, bytes of such a row."""
+
+    words: tuple[int, int]
+    parameters: dict[int, int]
+    weights: Interval
+    activations: Interval
+    written: Interval
+    row_bytes: int
+    cycles: int
+    latency: int
+    repeat: Repeat | None
+
+
+@lru_cache(maxsize=4096)
+def _pattern(config: AcceleratorConfig, form: Form, lines: tuple[Line, ...]) -> _Pattern:
+    """A network has few different ones."""
+    repeat = Repeat(tuple(line.length for line in lines),
                     (tuple(line.weights for line in lines),
                      tuple(line.activations for line in lines)),
                     tuple(line.rows for line in lines))
-    reads, written = _intervals(config, tile, lines)
-    if tile.accumulate:
-        reads = *reads, written
-    return Command(Engine.MATRIX, words, tile.row, _parameters(tile), reads, (written,),
-                   _cycles(config, tile.rows, lines), timing.array_latency(config), location,
-                   repeat=repeat if lines else None)
+    return _Pattern(
+        _unplaced_words(form.transposed, form.integer, form.diagonal, form.accumulate),
+        _parameters(form.k, form.n, form.stride, form.levels), *_intervals(config, form, lines),
+        config.accumulator_row_bytes, _cycles(config, form.rows, lines),
+        timing.array_latency(config), repeat if lines else None)
 
 
 @cache
@@ -147,11 +187,13 @@ def _unplaced_words(transposed: bool, integer: bool, diagonal: bool, accumulate:
     return weights, encoded(Multiply, accumulate=int(accumulate), swap=1)
 
 
-def _parameters(tile: Tile) -> dict[int, int]:
-    parameters: dict[int, int] = {
-        MatrixParam.K: tile.k, MatrixParam.N: tile.n, MatrixParam.WSTRIDE: tile.stride}
+@lru_cache(maxsize=1024)
+def _parameters(k: int, n: int, stride: int, levels: tuple[tuple[int, int, int], ...]
+                ) -> dict[int, int]:
+    """Not to be changed: sweeps that share it need not be compared."""
+    parameters: dict[int, int] = {MatrixParam.K: k, MatrixParam.N: n, MatrixParam.WSTRIDE: stride}
     for number in range(LEVELS):
-        bound, astride, cstride = tile.levels[number] if number < len(tile.levels) else (1, 0, 0)
+        bound, astride, cstride = levels[number] if number < len(levels) else (1, 0, 0)
         parameters[MatrixParam.BOUND1 + number] = bound
         if bound > 1:
             parameters[MatrixParam.ASTRIDE1 + number] = astride
@@ -159,20 +201,20 @@ def _parameters(tile: Tile) -> dict[int, int]:
     return parameters
 
 
-def _intervals(config: AcceleratorConfig, tile: Tile, lines: Sequence[Line]
-               ) -> tuple[tuple[Interval, ...], Interval]:
-    """What is read beside accumulators, and the accumulators."""
+def _intervals(config: AcceleratorConfig, tile: Form, lines: Sequence[Line]
+               ) -> tuple[Interval, Interval, Interval]:
+    """Weights, activations and accumulators."""
     size, row = 1 if tile.integer else 2, config.accumulator_row_bytes
     fetched, length = (tile.n, tile.k) if tile.transposed else (tile.k, tile.n)
-    weights = span(tile.weights, length * size, [
-        (fetched, tile.stride), *((line.count, line.weights) for line in lines)])
-    activations = span(tile.activations, tile.k * size, [
+    weights = span(0, length * size, [
+        (fetched, tile.stride), *((line.length, line.weights) for line in lines)])
+    activations = span(0, tile.k * size, [
         *((bound, stride) for bound, stride, _ in tile.levels),
-        *((line.count, line.activations) for line in lines)])
-    written = span(ACCUMULATOR_BASE + tile.row * row, row, [
+        *((line.length, line.activations) for line in lines)])
+    written = span(ACCUMULATOR_BASE, row, [
         *((bound, stride * row) for bound, _, stride in tile.levels),
-        *((line.count, line.rows * row) for line in lines)])
-    return (weights, activations), written
+        *((line.length, line.rows * row) for line in lines)])
+    return weights, activations, written
 
 
 def _cycles(config: AcceleratorConfig, rows: int, lines: Sequence[Line]) -> int:
@@ -181,5 +223,5 @@ def _cycles(config: AcceleratorConfig, rows: int, lines: Sequence[Line]) -> int:
     for line in reversed(lines):
         if not line.rows:
             cycles = max(cycles, timing.array_latency(config))
-        cycles *= line.count
+        cycles *= line.length
     return cycles

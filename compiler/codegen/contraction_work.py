@@ -5,10 +5,11 @@ from, and where finished sums go.
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """A part of the result: numbers of the batch index, the row range and the column range."""
 
     batch: int
@@ -16,8 +17,7 @@ class Block:
     columns: int
 
 
-@dataclass(frozen=True)
-class KTile:
+class KTile(NamedTuple):
     """`size` steps of k, from step `start` of its slab: one weight tile."""
 
     start: int
@@ -47,16 +47,14 @@ class Slab:
     shift: int = 0
 
 
-@dataclass(frozen=True)
-class Visit:
+class Visit(NamedTuple):
     """One slab of one block: what is loaded and multiplied together."""
 
     block: Block
     slab: Slab
 
 
-@dataclass(slots=True)
-class Piece:
+class Piece(NamedTuple):
     """Rows first, first + 1, ... of a block: an accumulator row each.
 
     Attributes:
@@ -173,6 +171,7 @@ class Sink(ABC):
         """
 
 
+@lru_cache(maxsize=1024)
 def accumulator_levels(piece: Piece) -> tuple[tuple[int, int, int], ...]:
     """The piece's walk with consecutive accumulator rows."""
     levels, rows = [], 1

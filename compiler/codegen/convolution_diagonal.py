@@ -12,7 +12,7 @@ from math import prod
 
 from compiler.codegen.commands import Command
 from compiler.codegen.contraction_operands import cut
-from compiler.codegen.contraction_sweep import Line, Tile, runs, sweep
+from compiler.codegen.contraction_sweep import Form, Line, Tile, runs, sweep
 from compiler.codegen.convolution_depthwise_tile import Depthwise
 from compiler.errors import Location
 from hw import timing
@@ -24,11 +24,11 @@ def block_width(config: AcceleratorConfig) -> int:
     return min(config.array_rows, config.array_cols)
 
 
-def units(config: AcceleratorConfig, rows: int, blocks: int) -> list[tuple[int, int]]:
+def units(config: AcceleratorConfig, rows: int, blocks: int) -> Sequence[tuple[int, int]]:
     """(first, count) of the blocks whose sums are in the accumulators together: in half of them,
     so that the array goes on while the vector unit takes what is finished."""
     most = max(config.accumulator_rows // 2 // rows, 1)
-    return cut(blocks, -(-blocks // -(-blocks // most))) if blocks else []
+    return cut(blocks, -(-blocks // -(-blocks // most))) if blocks else ()
 
 
 def tile_cycles(config: AcceleratorConfig, rows: int, blocks: int) -> int:
@@ -78,10 +78,10 @@ class Diagonal:
             width, start = widths[column], self.blocks[first + column][0] * self._unit
             inner = Line(several, width * self._unit, width * self._unit, rows)
             for tap, repeats, step in taps:
-                tile = Tile(
-                    addresses[1] + start + tap * position, addresses[0] + start + offsets[tap],
-                    row + column * rows, width, width, 0, False, tuple(levels),
-                    self.conv.is_integer, tap > 0, diagonal=True)
+                form = Form(width, width, 0, False, tuple(levels), self.conv.is_integer, tap > 0,
+                            diagonal=True)
+                tile = Tile(addresses[1] + start + tap * position,
+                            addresses[0] + start + offsets[tap], row + column * rows, form)
                 yield from sweep(config, tile, Line(repeats, *step), inner, self.location)
 
     def _tap_offsets(self, sizes: Sequence[int]) -> list[int]:

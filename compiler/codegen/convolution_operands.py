@@ -9,13 +9,14 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from compiler.codegen.commands import LOCAL, NO_LIMIT
+from compiler.codegen.commands import LOCAL
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_operands import Tiling, cut
 from compiler.codegen.contraction_work import Activations, Block, KTile, Piece, Slab, Visit
 from compiler.codegen.convolution_rows import Rows
 from compiler.codegen.footprint import Step, transfers
 from compiler.codegen.local_copies import clear_runs, copy_runs
+from compiler.codegen.transfer import NO_LIMIT
 from compiler.errors import Location
 from compiler.ir.types import row_major
 from compiler.ops.windows import SpatialWindow

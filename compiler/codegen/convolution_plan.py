@@ -156,7 +156,7 @@ def _cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     stores = shape.groups * column_blocks * timing.dma_cycles(
         config, prod(shape.rows), plan.columns * shape.result_bytes)
     drain = timing.dma_cycles(config, size, plan.columns * shape.result_bytes)
-    latency = timing.dma_latency(config) + timing.array_latency(config)
+    latency = timing.dma_latency() + timing.array_latency(config)
     if plan.buffers == 1:
         # The next tile is loaded when the last matmul on this one has finished.
         compute += inputs + ranges * shape.groups * latency

@@ -6,10 +6,10 @@ Columns of a matrix are stripes of the same bytes: a reader of some does not wai
 of others.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from compiler.codegen.commands import Command, Interval
 from hw.isa.host import Engine
@@ -45,7 +45,7 @@ class _Access:
     position: int
     engine: Engine
     ignored: Engine | None
-    found: dict[Engine, int] = field(default_factory=dict)
+    found: dict[Engine, int]
 
     def follow(self, engine: Engine, position: int) -> None:
         """Waits for a command, unless it is itself or precedes one it waits for."""
@@ -105,29 +105,62 @@ class _Segment:
         self.writers.setdefault(engine, {})[stripe] = writer
 
 
+class _Written:
+    """Bytes that some command writes, as disjoint ranges."""
+
+    def __init__(self) -> None:
+        self.firsts: list[int] = []
+        self.ends: list[int] = []
+
+    def add(self, first: int, end: int) -> None:
+        """Adds a range; they come in ascending order."""
+        if self.ends and first <= self.ends[-1]:
+            self.ends[-1] = max(self.ends[-1], end)
+        else:
+            self.firsts.append(first)
+            self.ends.append(end)
+
+    def touches(self, first: int, end: int) -> bool:
+        """Whether any of these bytes is written."""
+        place = bisect_right(self.ends, first)
+        return place < len(self.ends) and self.firsts[place] < end
+
+
 class _Space:
     """One address space; segment i covers starts[i] up to starts[i + 1]."""
 
     def __init__(self) -> None:
+        self.written = _Written()
         self.starts = [-END, END]
         self.segments = [_Segment({}, {})]
 
-    def _cut(self, address: int) -> int:
-        """Position of the segment that starts at an address, splitting one if needed."""
-        position = bisect_left(self.starts, address)
-        if self.starts[position] != address:
-            self.starts.insert(position, address)
-            self.segments.insert(position, self.segments[position - 1].copy())
-        return position
+    def _cut(self, first: int, end: int) -> tuple[int, int]:
+        """Positions of the segments that start at two addresses, splitting some if needed."""
+        start = bisect_left(self.starts, first)
+        if self.starts[start] != first:
+            self._split(start, first)
+        stop = bisect_left(self.starts, end, start)
+        if self.starts[stop] != end:
+            self._split(stop, end)
+        return start, stop
+
+    def _split(self, position: int, address: int) -> None:
+        self.starts.insert(position, address)
+        self.segments.insert(position, self.segments[position - 1].copy())
 
     def read(self, interval: Interval, access: _Access) -> None:
-        _, first, end, *_ = interval
-        stripe, start, stop = _stripe(interval), self._cut(first), self._cut(end)
+        # What nobody writes, weights above all, is nothing to wait for.
+        if not self.written.touches(interval[1], interval[2]):
+            return
+        start, stop = self._cut(interval[1], interval[2])
         if start == stop:
             return
+        stripe = _stripe(interval)
         previous = self.segments[start]
         previous.readers[access.engine] = access.position
         previous.written_by(stripe, access)
+        if stop == start + 1:
+            return
         kept = [start]
         for number in range(start + 1, stop):
             segment = self.segments[number]
@@ -144,9 +177,8 @@ class _Space:
             self.segments[start:stop] = [self.segments[number] for number in kept]
 
     def write(self, interval: Interval, access: _Access) -> None:
-        _, first, end, *_ = interval
         stripe = _stripe(interval)
-        start, stop = self._cut(first), self._cut(end)
+        start, stop = self._cut(interval[1], interval[2])
         written = self.segments[start:stop]
         if stripe is not None and any(segment.is_full for segment in written):
             stripe = None
@@ -174,14 +206,19 @@ def dependences(commands: Sequence[Command]) -> list[list[int]]:
     Of several on one engine only the last is kept; of its own engine none, unless it overtakes.
     """
     spaces: dict[int, _Space] = defaultdict(_Space)
-    return [_depend(commands, position, spaces) for position in range(len(commands))]
+    writes = {interval[:3] for command in commands for interval in command.writes}
+    for space, first, end in sorted(writes):
+        spaces[space].written.add(first, end)
+    return [_depend(command, position, spaces) for position, command in enumerate(commands)]
 
 
-def _depend(commands: Sequence[Command], position: int, spaces: dict[int, _Space]) -> list[int]:
-    command = commands[position]
+def _depend(command: Command, position: int, spaces: dict[int, _Space]) -> list[int]:
     engine = command.engine
-    access = _Access(position, engine, None if command.overtakes else engine)
+    access = _Access(position, engine, None if command.overtakes else engine, {})
     for interval in command.reads:
+        # Sums that are added to: whoever wrote them is found when they are written.
+        if len(interval) == 3 and interval in command.writes:
+            continue
         spaces[interval[0]].read(interval, access)
     for interval in command.writes:
         spaces[interval[0]].write(interval, access)

@@ -6,42 +6,39 @@ value. Nothing is known about either where control flow joins.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from operator import or_
 
 from xdsl.ir import Block
 
 from compiler.codegen.commands import Command, Repeat, encoded, with_immediate
 from compiler.codegen.dependences import dependences
+from compiler.codegen.emit_loops import RS2, add_word, loops_around
 from compiler.codegen.schedule import schedule
 from compiler.codegen.synchronise import Step, semaphore, synchronise
 from compiler.codegen.tile import CaseOp, CommandsOp, ProgramOp, WhileOp
 from compiler.errors import Location
-from hw.isa.dma import DmaForm
 from hw.isa.encoding import INSTRUCTIONS, Instruction
 from hw.isa.host import Engine
 from hw.isa.params import PARAMETER_COUNT
-from hw.isa.scalar import Halt, ImmediateForm, LoadScalar, LoopInstruction
+from hw.isa.scalar import Halt, LoadScalar
 from hw.isa.sync import Drain, Post, Set, Wait
 
 ALL_ENGINES = sum(1 << engine for engine in Engine if engine is not Engine.SEQUENCER)
 SCRATCH_REGISTER, COMPARE_REGISTER = 1, 2
 """Used between commands only; the others hold operands."""
-LOOP_REGISTERS = range(3, 9)
-"""Running operands of repeated commands."""
 OPERAND_REGISTERS = range(9, 32)
-_ADD = INSTRUCTIONS["addi"]
-_RS1 = ImmediateForm.__dataclass_fields__["rs1"].metadata["field"]
-_RS2 = DmaForm.__dataclass_fields__["rs2"].metadata["field"]
 
 
 @dataclass(frozen=True)
 class Text:
-    """The text section, and for each instruction the operation it was made for."""
+    """The text section, and where the instructions made for another operation begin: (first one,
+    operation)."""
 
     words: list[int]
-    sources: list[Location | None]
+    sources: list[tuple[int, Location]]
 
 
 @cache
@@ -50,13 +47,13 @@ def _set_word(engine: Engine, index: int) -> int:
 
 
 @cache
-def _semaphore_word(form: type[Wait] | type[Post], at: Engine, number: int) -> int:
-    return encoded(form, engine=at, semaphore=number, n=1)
+def _wait_word(producer: Engine, consumer: Engine) -> int:
+    return encoded(Wait, engine=consumer, semaphore=semaphore(producer, consumer), n=1)
 
 
 @cache
-def _add_word(rd: int, rs1: int) -> int:
-    return encoded(_ADD, rd=rd, rs1=rs1)
+def _post_word(producer: Engine, consumer: Engine) -> int:
+    return encoded(Post, engine=producer, semaphore=semaphore(producer, consumer), n=1)
 
 
 class _Registers:
@@ -84,8 +81,10 @@ class Emitter:
     def __init__(self, queue_depth: int) -> None:
         self.queue_depth = queue_depth
         self.words: list[int] = []
-        self.sources: list[Location | None] = []
+        self.sources: list[tuple[int, Location]] = []
         self.parameters = {engine: [0] * count for engine, count in PARAMETER_COUNT.items()}
+        # What was set last: many commands share their parameters.
+        self.given: dict[int, Mapping[int, int]] = {}
         self.registers = _Registers()
 
     def program(self, program: ProgramOp) -> Text:
@@ -103,18 +102,10 @@ class Emitter:
                 assert isinstance(op, CommandsOp)
                 self._commands(op.commands)
 
-    def append(self, instruction: Instruction, source: Location | None = None) -> int:
+    def append(self, instruction: Instruction) -> int:
         """Returns the instruction's pc."""
-        return self._word(instruction.encode(), source)
-
-    def _word(self, word: int, source: Location | None) -> int:
-        self.words.append(word)
-        self.sources.append(source)
+        self.words.append(instruction.encode())
         return len(self.words) - 1
-
-    def _words(self, words: Sequence[int], source: Location | None) -> None:
-        self.words.extend(words)
-        self.sources.extend([source] * len(words))
 
     def _commands(self, commands: list[Command]) -> None:
         waits_for = dependences(commands)
@@ -123,70 +114,58 @@ class Emitter:
             self._step(step)
 
     def _step(self, step: Step) -> None:
-        command = step.command
-        engine, source = command.engine, command.location
+        command, words = step.command, self.words
+        engine = command.engine
+        if not self.sources or command.location is not self.sources[-1][1]:
+            self.sources.append((len(words), command.location))
         for producer in step.waits:
-            self._word(_semaphore_word(Wait, engine, semaphore(producer, engine)), source)
-        held = self.parameters[engine]
-        changed = [(index, value) for index, given in command.parameters.items()
-                   if held[index] != (value := given & 0xFFFFFFFF)]
-        for index, value in changed:
-            held[index] = value
-        self._words([with_immediate(_set_word(engine, index), value)
-                     for index, value in changed], source)
+            words.append(_wait_word(producer, engine))
+        if self.given.get(engine) is not command.parameters:
+            self._set(engine, command.parameters)
         if command.repeat is None:
-            register = 0 if command.b is None else self._operand(command.b, source)
-            self._words(command.words, source)
-            self.words[-1] |= _RS2.insert(register, "rs2")
+            operand = 0 if command.b is None else self._operand(command.b)
+            words.extend(command.words)
+            words[-1] |= operand
         else:
             self._repeat(command, command.repeat)
         for consumer in step.posts:
-            self._word(_semaphore_word(Post, engine, semaphore(engine, consumer)), source)
+            words.append(_post_word(engine, consumer))
+
+    def _set(self, engine: Engine, parameters: Mapping[int, int]) -> None:
+        """Writes the parameters that have another value."""
+        self.given[engine] = parameters
+        held = self.parameters[engine]
+        for index, given in parameters.items():
+            value = given & 0xFFFFFFFF
+            if held[index] != value:
+                held[index] = value
+                self.words.append(with_immediate(_set_word(engine, index), value))
 
     def _repeat(self, command: Command, repeat: Repeat) -> None:
         """Loops around a command's instructions; registers hold what changes."""
-        source, steps, words = command.location, [], list(command.words)
-        unused = iter(LOOP_REGISTERS)
-        for i, step in enumerate(repeat.a):
-            if any(step):
-                register = next(unused)
-                words[i] |= _RS1.insert(register, "rs1")
-                steps.append((register, step))
-                self._add(register, 0, 0, source)
-        if command.b is not None and any(repeat.b):
-            register = next(unused)
-            steps.append((register, repeat.b))
-            self._add(register, 0, command.b, source)
-        else:
-            register = 0 if command.b is None else self._operand(command.b, source)
-        words[-1] |= _RS2.insert(register, "rs2")
-        self._loops(words, repeat.counts, steps, source)
+        loops, words, operand = loops_around(repeat), self.words, 0
+        words.extend(loops.addresses)
+        if command.b is not None:
+            if loops.operand is None:
+                operand = self._operand(command.b)
+            else:
+                words.append(with_immediate(loops.operand, command.b))
+        words.extend(loops.starts)
+        words.extend(map(or_, command.words, loops.fields))
+        words[-1] |= operand
+        words.extend(loops.steps)
 
-    def _loops(self, words: Sequence[int], counts: Sequence[int],
-               steps: Sequence[tuple[int, tuple[int, ...]]], source: Location) -> None:
-        starts = [self._word(0, source) for _ in counts]
-        self._words(words, source)
-        for level in range(len(counts) - 1, -1, -1):
-            for register, step in steps:
-                # The loops inside have moved it already.
-                done = counts[level + 1] * step[level + 1] if level + 1 < len(counts) else 0
-                if step[level] != done:
-                    self._add(register, register, step[level] - done, source)
-            length = len(self.words) - starts[level] - 1
-            self.words[starts[level]] = encoded(LoopInstruction, length=length, imm=counts[level])
-
-    def _add(self, rd: int, rs1: int, imm: int, source: Location | None) -> None:
-        self._word(with_immediate(_add_word(rd, rs1), imm), source)
-
-    def _operand(self, value: int, source: Location) -> int:
+    def _operand(self, value: int) -> int:
+        """Bits of an instruction whose register operand is a value."""
         register, held = self.registers.find(value)
         if not held:
-            self._add(register, 0, value, source)
-        return register
+            self.words.append(with_immediate(add_word(register, 0), value))
+        return register << RS2.lo
 
     def _forget(self) -> None:
         for held in self.parameters.values():
             held[:] = [-1] * len(held)
+        self.given.clear()
         self.registers = _Registers()
 
     def _join(self) -> None:

@@ -1,7 +1,8 @@
 """Kernel bodies of reductions."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import cached_property
 
 from compiler.codegen.body import OUTPUT, Assembler, DoesNotFitError
 from compiler.codegen.commands import Body
@@ -72,6 +73,10 @@ class AssembledFold:
     streams: tuple[int, ...]
 
 
+_MADE: dict[tuple[Hashable, ...], AssembledFold] = {}
+"""Bodies by what they depend on: the reductions of a network's layers have the same ones."""
+
+
 @dataclass
 class FoldBodies:
     """Bodies of one reduction.
@@ -89,7 +94,6 @@ class FoldBodies:
     initial: int | Operand
     lanes: int
     stored: int | None = None
-    _made: dict[Rounds, AssembledFold] = field(default_factory=dict)
 
     @property
     def nodes(self) -> list[int]:
@@ -107,9 +111,16 @@ class FoldBodies:
 
     def body(self, rounds: Rounds) -> AssembledFold:
         """Raises DoesNotFitError when one kernel is not enough."""
-        if rounds not in self._made:
-            self._made[rounds] = self._assemble(rounds)
-        return self._made[rounds]
+        key = (*self._key, rounds)
+        if key not in _MADE:
+            _MADE[key] = self._assemble(rounds)
+        return _MADE[key]
+
+    @cached_property
+    def _key(self) -> tuple[Hashable, ...]:
+        """What bodies depend on beside their rounds."""
+        initial = self.initial if isinstance(self.initial, int) else None
+        return self.graph.key, self.node, self.stored, self.combiner, initial, self.lanes
 
     def check(self, across: bool) -> None:
         """Raises DoesNotFitError unless every body fits a kernel."""

@@ -7,9 +7,11 @@ moves long rows, small gaps included. The nest then walks the copy with strides 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
+from typing import NamedTuple
 
-from compiler.codegen.commands import NO_LIMIT, Level, Transfer
+from compiler.codegen.transfer import NO_LIMIT, Level, Pattern, Transfer
 from hw.isa.dtypes import DType
 from hw.isa.params import LEVELS
 
@@ -17,8 +19,7 @@ WIDEST_GAP = 8
 """Elements a row may be apart to be fetched as one row with its gaps."""
 
 
-@dataclass(slots=True)
-class Step:
+class Step(NamedTuple):
     """One loop of a copy: iterations outside lo <= i < hi are padding. Strides in bytes."""
 
     size: int
@@ -133,19 +134,29 @@ def scaled(steps: Sequence[Step], dram_bytes: int, local_bytes: int) -> list[Ste
 def transfers(window: int, offset: int, local: int, steps: Sequence[Step], dram_type: DType,
               local_type: DType) -> Iterator[Transfer]:
     """Transfers that copy a nest of any depth; `offset`, `local` and steps in bytes."""
+    for dram, at, pattern in _patterns(tuple(steps), dram_type, local_type):
+        yield Transfer(window, offset + dram, local + at, pattern)
+
+
+@lru_cache(maxsize=1024)
+def _patterns(steps: tuple[Step, ...], dram_type: DType, local_type: DType
+              ) -> tuple[tuple[int, int, Pattern], ...]:
+    """What can be moved at once, and how far from the first bytes it begins on each side: most
+    copies are the same but for where they are."""
     nest = _merged([s for s in steps if s.size > 1 or s.is_padded])
     rows = [s for s in nest if (s.dram, s.local) == (dram_type.size, local_type.size)][:1]
     row = rows[0] if rows else Step(1, 0, 0)
     # Short strides innermost: neighbouring rows stay in one DRAM page.
     outer = sorted((s for s in nest if s is not row), key=lambda s: abs(s.dram))
     levels = tuple(Level(s.size, s.dram, s.local, s.lo, s.hi) for s in outer[:LEVELS])
-    loops = outer[LEVELS:]
+    loops, found = outer[LEVELS:], []
     for position in product(*(range(s.size) for s in loops)):
         inside = all(s.lo <= i < s.hi for i, s in zip(position, loops, strict=True))
         dram = sum(i * s.dram for i, s in zip(position, loops, strict=True))
         at = sum(i * s.local for i, s in zip(position, loops, strict=True))
-        yield Transfer(window, offset + dram, local + at, row.size, levels, dram_type, local_type,
-                       row.lo, row.hi if inside else 0)
+        found.append((dram, at, Pattern(row.size, levels, dram_type, local_type,
+                                        row.lo, row.hi if inside else 0)))
+    return tuple(found)
 
 
 def _merged(steps: list[Step]) -> list[Step]:

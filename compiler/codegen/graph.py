@@ -6,7 +6,7 @@ rounds the same way. Signs move into constants and sums, and rounding what is a 
 is dropped. None of it changes a bit.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +56,12 @@ class Graph(Builder[int]):
         self._hardware_special = hardware_special
         self._bf16_inputs: set[int] = set()
         self._known: dict[Node, int] = {}
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for graphs that compute the same in the same way."""
+        return (tuple(self.nodes), tuple(self.tables), frozenset(self._bf16_inputs),
+                self._hardware_special)
 
     def append(self, node: Node) -> int:
         """The value of a node, an equal one if there is one already."""

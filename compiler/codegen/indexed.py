@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from math import prod
 
 from compiler.codegen import elementwise
-from compiler.codegen.commands import Level, Transfer, signed
+from compiler.codegen.commands import signed
 from compiler.codegen.context import Context, Place
 from compiler.codegen.elementwise import BUFFERS, Nest, Target
 from compiler.codegen.footprint import Step, transfers
 from compiler.codegen.graph import Graph
 from compiler.codegen.loop_graph import literal_bits, operand_of
 from compiler.codegen.operands import Operand
+from compiler.codegen.transfer import Level, Pattern, Transfer
 from compiler.errors import Location
 from compiler.ir.loops import Index, Literal, Load, Movement
 from compiler.ir.types import ElementType, Tensor
@@ -186,9 +187,9 @@ def _chunk(context: Context, indexed: Place, dense: Place, listed: Place, rows: 
         for transfer in transfers(listed.window, listed.offset + first * INDEX_BYTES, index,
                                   [words], DType.S32, DType.S32):
             context.load(transfer, location)
-        moved = Transfer(indexed.window, indexed.offset + column * dtype.size, data, width,
-                         (Level(number, dtype.size, pitch),), dtype, dtype, index=index,
-                         within=(indexed.offset, indexed.offset + indexed.tensor.bytes))
+        moved = Transfer(indexed.window, indexed.offset + column * dtype.size, data,
+                         Pattern(width, (Level(number, dtype.size, pitch),), dtype, dtype), index,
+                         (indexed.offset, indexed.offset + indexed.tensor.bytes))
         steps = [Step(width, dtype.size, dtype.size), Step(number, n0 * dtype.size, pitch)]
         plain = list(transfers(dense.window, dense.offset + (first * n0 + column) * dtype.size,
                                data, steps, dtype, dtype))

@@ -34,20 +34,20 @@ def schedule(commands: Sequence[Command], waits_for: Sequence[Sequence[int]], qu
     last: dict[Engine, int] = dict.fromkeys(Engine, 0)
     lookahead = {engine: _Lookahead(queue_depth) for engine in Engine}
     times: list[int] = []
-    latest: list[int] = []
+    latest: list[int] = [0]
     visible: list[int] = []
     for position, (command, others) in enumerate(zip(commands, waits_for, strict=True)):
         engine = command.engine
         ahead = lookahead[engine].add(position, command.entries + SET_UP[engine])
-        start = max([free[engine], *(visible[other] for other in others)])
-        time = max([start - LEAD[engine], last[engine], *(times[other] for other in others),
-                    latest[ahead - 1] if ahead else 0])
-        last[engine] = time
+        start, time = free[engine], max(last[engine], latest[ahead])
+        for other in others:
+            start, time = max(start, visible[other]), max(time, times[other])
+        last[engine] = time = max(time, start - LEAD[engine])
         times.append(time)
-        latest.append(max(time, latest[-1] if latest else 0))
-        free[engine] = start + command.cycles
-        visible.append(start + command.cycles + command.latency)
-    return sorted(range(len(commands)), key=lambda position: (times[position], position))
+        latest.append(max(time, latest[-1]))
+        free[engine] = end = start + command.cycles
+        visible.append(end + command.latency)
+    return sorted(range(len(commands)), key=times.__getitem__)
 
 
 class _Lookahead:

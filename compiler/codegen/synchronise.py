@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from compiler.codegen.commands import Command
 from hw.isa.host import Engine
 
-Clock = dict[Engine, int]
-"""Per engine the last of its commands (counted from 0) known to be finished."""
+Clock = list[int]
+"""By engine the last of its commands (counted from 0) known to be finished; -1 for none."""
 
 
 @dataclass(slots=True)
@@ -37,30 +37,27 @@ def synchronise(commands: Sequence[Command], waits_for: Sequence[Sequence[int]],
         waits_for: for each command the positions of those it depends on.
         order: positions in dispatch order, dependences first, each engine's own order kept.
     """
-    steps = {position: Step(commands[position]) for position in order}
-    known: dict[Engine, Clock] = {engine: {} for engine in Engine}
-    ordinal: dict[int, int] = {}
-    count: dict[Engine, int] = dict.fromkeys(Engine, 0)
+    steps = [Step(command) for command in commands]
+    known = {engine: [-1] * len(Engine) for engine in Engine}
+    ordinal = [0] * len(commands)
+    count = dict.fromkeys(Engine, 0)
     finished_knows: dict[int, Clock] = {}
-    dispatched = {position: place for place, position in enumerate(order)}
+    dispatched = [0] * len(commands)
+    for place, position in enumerate(order):
+        dispatched[position] = place
     for position in order:
         engine = commands[position].engine
         clock = known[engine]
         # Later commands know more: waiting for them first saves waiting for what they waited for.
         for other in sorted(waits_for[position], key=dispatched.__getitem__, reverse=True):
             producer = commands[other].engine
-            if clock.get(producer, -1) >= ordinal[other]:
+            if clock[producer] >= ordinal[other]:
                 continue
             steps[other].posts.append(engine)
             steps[position].waits.append(producer)
-            _merge(clock, finished_knows[other])
+            clock[:] = map(max, clock, finished_knows[other])
             clock[producer] = ordinal[other]
         ordinal[position] = count[engine]
         count[engine] += 1
-        finished_knows[position] = dict(clock)
+        finished_knows[position] = clock.copy()
     return [steps[position] for position in order]
-
-
-def _merge(clock: Clock, other: Clock) -> None:
-    for engine, ordinal in other.items():
-        clock[engine] = max(clock.get(engine, -1), ordinal)

@@ -50,6 +50,7 @@ class Importer:
     bound: Mapping[int, NDArray[Any]]
     narrowed: list[str] = field(default_factory=list)
     _calls: list[str] = field(default_factory=list)
+    _tensors: dict[ir.Type, Tensor] = field(default_factory=dict)
 
     def module(self) -> ModuleOp:
         """The whole module.
@@ -88,7 +89,8 @@ class Importer:
         operands = [values[v] for v in op.operands]
         if name in ("func.call", "call"):
             return self.call(op.attributes["callee"].value, op, operands, target)
-        types = [self.tensor(r.type, self.place(op), name) for r in op.results]
+        place = self.place(op)
+        types = [self.tensor(r.type, place, name) for r in op.results]
         if name == "stablehlo.constant":
             return self.constant(op, types[0], target)
         if name == "stablehlo.composite":
@@ -98,7 +100,7 @@ class Importer:
         kind = self.kind(op)
         regions = [self.region(r, values) for r in op.regions]
         new = make(kind, operands, types, operation_attributes(op), regions=regions,
-                   location=self.place(op))
+                   location=place)
         target.add_op(new)
         return new.results
 
@@ -205,6 +207,8 @@ class Importer:
         Raises:
             CompileError: not a ranked tensor of static shape and supported element type.
         """
+        if type_ in self._tensors:
+            return self._tensors[type_]
         if not isinstance(type_, ir.RankedTensorType):
             raise CompileError(f"{what}: type {type_} is not supported: only ranked tensors are",
                                place)
@@ -218,7 +222,10 @@ class Importer:
             raise CompileError(f"{what}: {error}: convert to one of {known}", place) from error
         if 0 in type_.shape:
             raise CompileError(f"{what}: {type_} has no elements: remove it from the model", place)
-        return Tensor(tuple(type_.shape), self.narrow(element, place, what))
+        tensor = Tensor(tuple(type_.shape), self.narrow(element, place, what))
+        if tensor.element is element:
+            self._tensors[type_] = tensor
+        return tensor
 
     def narrow(self, element: ElementType, place: Location, what: str) -> ElementType:
         if element.narrowed is element:

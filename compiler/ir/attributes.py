@@ -10,6 +10,7 @@
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -97,11 +98,16 @@ def encode(value: Any) -> Attribute:
         return ArrayData(Array(value))
     if isinstance(value, tuple):
         if all(type(v) is int for v in value):
-            return DenseArrayBase.from_list(i64, value)
+            return _integers(value)
         return ArrayAttr([encode(v) for v in value])
     if isinstance(value, Mapping):
         return DictionaryAttr({k: encode(v) for k, v in value.items()})
     raise TypeError(f"attribute value {value!r} of type {type(value).__name__}")
+
+
+@lru_cache(maxsize=1024)
+def _integers(values: tuple[int, ...]) -> Attribute:
+    return DenseArrayBase.from_list(i64, values)
 
 
 def decode(attribute: Attribute) -> Any:

@@ -43,7 +43,7 @@ class HloOp(Operation):
         """Attributes as Python values."""
         return {name: decode(attribute) for name, attribute in self.attributes.items()}
 
-    @property
+    @cached_property
     def source(self) -> Location:
         """Where the operation stands in the input."""
         return Location.from_mlir(self.location)
@@ -173,6 +173,6 @@ def erase_unused(block: Block) -> None:
     for op in reversed(list(block.ops)):
         for region in op.regions:
             erase_unused(region.block)
-        used = any(result.first_use is not None for result in op.results)
-        if isinstance(op, HloOp) and not used and op is not block.last_op:
+        if all(result.first_use is None for result in op.results) and isinstance(op, HloOp) \
+                and op is not block.last_op:
             erase(op)

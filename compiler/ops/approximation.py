@@ -1,12 +1,24 @@
-"""Polynomials for the software sequences: fitted when the module is loaded, not copied in."""
+"""Polynomials for the software sequences: fitted when they are first used, not copied in."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
+from typing import ParamSpec
 
 import numpy as np
 
 from compiler.ops.builder import Builder, V
 
+P = ParamSpec("P")
+Polynomial = Callable[[], list[float]]
+"""Coefficients, lowest power first."""
 
+
+def _later(find: Callable[P, list[float]]) -> Callable[P, Polynomial]:
+    """A fit that is made when its coefficients are first asked for."""
+    return lambda *args, **kwargs: cache(lambda: find(*args, **kwargs))
+
+
+@_later
 def fit(function: Callable[[float], float], low: float, high: float, degree: int) -> list[float]:
     """Coefficients, lowest power first, of the polynomial through the Chebyshev nodes of
     [low, high]; computed in float64."""
@@ -28,6 +40,7 @@ def bf16_unit(value: float) -> float:
     return float(2.0 ** (np.floor(np.log2(abs(value))) - 7))
 
 
+@_later
 def minimax(function: Callable[[float], float], low: float, high: float, powers: Sequence[int],
             unit: Callable[[float], float] | None = None) -> list[float]:
     """Coefficients of a sum of powers of x that is near a function on [low, high], the largest
@@ -53,9 +66,9 @@ def minimax(function: Callable[[float], float], low: float, high: float, powers:
     return [float(c) for c in coefficients]
 
 
-def horner(b: Builder[V], x: V, coefficients: Sequence[float]) -> V:
-    """The polynomial's value at x, `coefficients` lowest power first."""
-    *rest, value = [b.const(float(c)) for c in coefficients]
+def horner(b: Builder[V], x: V, polynomial: Polynomial) -> V:
+    """The polynomial's value at x."""
+    *rest, value = [b.const(float(c)) for c in polynomial()]
     for coefficient in reversed(rest):
         value = b.fmac(value, x, coefficient)
     return value

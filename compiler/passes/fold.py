@@ -4,7 +4,8 @@ Elementwise operations are folded with the machine's own arithmetic (`compiler.o
 a folded constant has the bits the machine would have computed. Float sums are left to the machine.
 """
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from compiler.ops.interpret import interpret
 from compiler.ops.registry import Call
 from compiler.ops.views import ViewOperation
 from compiler.passes.canonicalise import scalar_constant
+
+T = TypeVar("T")
 
 SMALL_BYTES = 4096
 """Results up to this size are folded even when they are larger than their operands."""
@@ -39,16 +42,13 @@ def _fold(op: HloOp) -> None:
         _replace(op, _compute(op, [Tensor((), tensor_of(v).element) for v in op.operands],
                               Tensor((), op.tensor.element), scalars))
         return
-    arrays = [_array(value.owner) for value in op.operands]
-    if elementwise and _is_small(op):
-        arrays = [_broadcast_array(value.owner) for value in op.operands]
-    known = [array for array in arrays if array is not None]
-    moves = op.kind in MOVING or (
-        # A broadcast costs nothing, its result would.
-        isinstance(op.definition, ViewOperation) and op.kind != "broadcast_in_dim")
-    if len(known) < len(arrays) or not (elementwise or moves):
+    if not elementwise and op.kind not in MOVING and (
+            # A broadcast costs nothing, its result would.
+            op.kind == "broadcast_in_dim" or not isinstance(op.definition, ViewOperation)):
         return
-    if op.tensor.bytes <= max(SMALL_BYTES, sum(array.nbytes for array in known)):
+    find = _broadcast_array if elementwise and _is_small(op) else _array
+    known = _all(find(value.owner) for value in op.operands)
+    if known is not None and op.tensor.bytes <= max(SMALL_BYTES, sum(a.nbytes for a in known)):
         _replace(op, _compute(op, list(op.call.operands), op.tensor, known))
 
 
@@ -58,13 +58,15 @@ def _array(op: object) -> NDArray[Any] | None:
 
 def _is_small(op: HloOp) -> bool:
     """Whether the result is no larger than the constants behind its operands may be."""
+    if op.tensor.bytes <= SMALL_BYTES:
+        return True
     constants = []
     for value in op.operands:
         owner = value.owner
         while isinstance(owner, HloOp) and owner.kind == "broadcast_in_dim":
             owner = owner.operands[0].owner
         constants.append(_array(owner))
-    return op.tensor.bytes <= max(SMALL_BYTES, sum(a.nbytes for a in constants if a is not None))
+    return op.tensor.bytes <= sum(a.nbytes for a in constants if a is not None)
 
 
 def _broadcast_array(owner: object) -> NDArray[Any] | None:
@@ -77,8 +79,18 @@ def _broadcast_array(owner: object) -> NDArray[Any] | None:
 
 def _scalars(op: HloOp) -> list[NDArray[Any]] | None:
     """The number each operand holds everywhere; None unless all do."""
-    numbers = [scalar_constant(value) for value in op.operands]
-    return None if any(n is None for n in numbers) else [np.asarray(n) for n in numbers]
+    numbers = _all(scalar_constant(value) for value in op.operands)
+    return None if numbers is None else [np.asarray(n) for n in numbers]
+
+
+def _all(found: Iterable[T | None]) -> list[T] | None:
+    """What was found; None as soon as something was not."""
+    kept = []
+    for one in found:
+        if one is None:
+            return None
+        kept.append(one)
+    return kept
 
 
 def _compute(op: HloOp, operands: list[Tensor], result: Tensor,

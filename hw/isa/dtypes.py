@@ -13,29 +13,30 @@ from hw.isa.numerics import Bits
 
 
 class DType(enum.IntEnum):
-    """Type codes as they stand in instructions and stream parameters."""
+    """Type codes as they stand in instructions and stream parameters.
 
-    F32 = 0
-    BF16 = 1
-    F16 = 2
-    S32 = 3
-    S16 = 4
-    U16 = 5
-    S8 = 6
-    U8 = 7
-    ADDR = 8
+    Attributes:
+        size: bytes of one element in memory.
+    """
+
+    F32 = 0, 4
+    BF16 = 1, 2
+    F16 = 2, 2
+    S32 = 3, 4
+    S16 = 4, 2
+    U16 = 5, 2
+    S8 = 6, 1
+    U8 = 7, 1
+    ADDR = 8, 4
     """Input streams only: the lane's value is its address; nothing is fetched."""
 
-    @property
-    def size(self) -> int:
-        """Bytes of one element in memory."""
-        return SIZES[self]
+    size: int
 
+    def __new__(cls, code: int, size: int = 0) -> "DType":
+        member = int.__new__(cls, code)
+        member._value_, member.size = code, size
+        return member
 
-SIZES = {
-    DType.F32: 4, DType.BF16: 2, DType.F16: 2, DType.S32: 4, DType.S16: 2,
-    DType.U16: 2, DType.S8: 1, DType.U8: 1, DType.ADDR: 4,
-}
 
 FLOATS = frozenset((DType.F32, DType.BF16, DType.F16))
 """Types whose lanes are f32."""

@@ -8,7 +8,7 @@ import pytest
 from xdsl.ir import Block, Region
 
 from compiler.codegen.commands import Command
-from compiler.codegen.contraction_sweep import Line, Tile, runs, sweep
+from compiler.codegen.contraction_sweep import Form, Line, Tile, runs, sweep
 from compiler.codegen.emit import Emitter
 from compiler.codegen.tile import ProgramOp, append
 from compiler.errors import Location
@@ -21,7 +21,7 @@ from sim import model
 from verif.codegen.harness import execute
 
 DEFAULT = load("default")
-START = Tile(4096, 512, 7, 16, 16, 128, False, ((1, 0, 1),), False, True)
+START = Tile(4096, 512, 7, Form(16, 16, 128, False, ((1, 0, 1),), False, True))
 
 
 def dispatched(commands: list[Command]) -> list[tuple[str, int, int]]:
@@ -49,7 +49,7 @@ def dispatched(commands: list[Command]) -> list[tuple[str, int, int]]:
                                    Line(150, 32, 0, 2)])
 def test_every_tile_once_and_in_order(outer: Line, inner: Line) -> None:
     tiles = [START.at(outer, i).at(inner, j)
-             for i in range(outer.count) for j in range(inner.count)]
+             for i in range(outer.length) for j in range(inner.length)]
     expected = [entry for t in tiles
                 for entry in (("loadw", t.weights, 0), ("matmul", t.activations, t.row))]
     commands = list(sweep(DEFAULT, START, outer, inner, Location()))

@@ -5,7 +5,7 @@ from amaranth.lib import data
 
 from hw.config import AcceleratorConfig
 from hw.core.interfaces import FAULT
-from hw.isa.dtypes import SIZES, DType
+from hw.isa.dtypes import DType
 from hw.isa.host import ACCUMULATOR_BASE, Cause
 
 
@@ -27,7 +27,7 @@ def beat_layout(config: AcceleratorConfig) -> data.StructLayout:
 
 def log2_size(dtype: Value) -> Value:
     """0, 1 or 2: logarithm of the element's bytes."""
-    sizes = Const(sum((SIZES[t].bit_length() - 1) << (2 * t) for t in DType), 2 * len(DType))
+    sizes = Const(sum((t.size.bit_length() - 1) << (2 * t) for t in DType), 2 * len(DType))
     return sizes.bit_select(dtype << 1, 2)
 
 
