@@ -14,6 +14,7 @@ from xdsl.ir import Block, Region, SSAValue
 from compiler.errors import CompileError, Location
 from compiler.frontend.attributes import constant_values, operation_attributes, value
 from compiler.frontend.locations import producer_name
+from compiler.ir.attributes import Attrs
 from compiler.ir.ops import constant, make
 from compiler.ir.types import ElementType, Tensor
 from compiler.ops import registry, unsupported
@@ -172,10 +173,8 @@ class Importer:
         kind = self.registered(attrs["name"])
         if kind is None:
             return self.call(attrs["decomposition"], op, operands, target)
-        new = make(kind, operands, types, attrs.get("composite_attributes", {}),
-                   location=self.place(op))
-        target.add_op(new)
-        return new.results
+        return self.checked(kind, op, operands, types, attrs.get("composite_attributes", {}),
+                            target)
 
     def custom_call(self, op: ir.OpView, operands: Sequence[SSAValue], types: Sequence[Tensor],
                     target: Block) -> Sequence[SSAValue]:
@@ -190,7 +189,16 @@ class Importer:
                 self.place(op))
         given = [value(op.attributes[place]) for place in CALL_ATTRIBUTES if place in op.attributes]
         attrs = next((config for config in given if isinstance(config, dict)), {})
+        return self.checked(kind, op, operands, types, attrs, target)
+
+    def checked(self, kind: str, op: ir.OpView, operands: Sequence[SSAValue],
+                types: Sequence[Tensor], attrs: Attrs, target: Block) -> Sequence[SSAValue]:
+        """Appends a registered operation whose types no reader has verified."""
         new = make(kind, operands, types, attrs, location=self.place(op))
+        try:
+            new.definition.verify(new.call)
+        except registry.TypeRuleError as error:
+            raise CompileError(str(error), self.place(op)) from error
         target.add_op(new)
         return new.results
 

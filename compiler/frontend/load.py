@@ -42,7 +42,7 @@ class Model:
     """A model in the IR, and what the program's interface needs to know about it.
 
     Attributes:
-        module: the IR, verified.
+        module: the IR.
         arguments: of `@main`, in order.
         results: types of `@main`'s results, in order.
         result_names: the producer's names, or `out<index>`.
@@ -81,7 +81,6 @@ def load(module: str | bytes | Path, *, bind: Mapping[str, ArrayLike] | None = N
     importer = Importer(functions, places, narrow_64, {})
     importer.bound = _bound_arrays(importer, names, bind or {})
     built = importer.module()
-    built.verify()
     results = tuple(from_mlir(t) for t in main_function(built).function_type.outputs.data)
     return Model(built, _arguments(importer, names), results,
                  _result_names(functions["main"], len(results)),

@@ -76,11 +76,9 @@ def parse(source: Source) -> ir.Module:
         return _parse_artifact(source, context)
     with context:
         try:
-            module = ir.Module.parse(source.content, context)
-            module.operation.verify()
+            return ir.Module.parse(source.content, context)
         except ir.MLIRError as error:
             raise _first_diagnostic(source, error) from error
-    return module
 
 
 def _parse_artifact(source: Source, context: ir.Context) -> ir.Module:

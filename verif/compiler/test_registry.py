@@ -85,6 +85,15 @@ def test_a_custom_call_becomes_a_registered_operation() -> None:
     np.testing.assert_array_equal(evaluate(load(text).module, [floats(4)])[0], 2 * floats(4))
 
 
+def test_a_custom_call_of_wrong_types_is_refused_at_its_place() -> None:
+    register(double())
+    text = module("    %r = stablehlo.custom_call @outside.double(%a) : "
+                  "(tensor<4xf32>) -> tensor<3xf32>", result="tensor<3xf32>")
+    with pytest.raises(CompileError, match=r"<input>:\d+:\d+: outside\.double: result types are "
+                                           r"tensor<3xf32>, not tensor<4xf32>"):
+        load(text)
+
+
 def test_an_entry_point_brings_operations(monkeypatch: pytest.MonkeyPatch) -> None:
     class Point:
         name = "outside"
