@@ -10,15 +10,17 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from compiler.codegen.context import Context
-from compiler.codegen.contraction_axes import Axis, Box, boxes, positions
+from compiler.codegen.contraction_axes import Axis, Box, boxes, merge, positions
 from compiler.codegen.contraction_constants import lay_out
+from compiler.codegen.contraction_cost import Plan, Shape
 from compiler.codegen.contraction_loop import ContractionLoop
 from compiler.codegen.contraction_operands import DotActivations, DotWeights, Operand, Tiling
 from compiler.codegen.contraction_output import Epilogue, Grid
-from compiler.codegen.contraction_plan import Plan, Shape, choose
+from compiler.codegen.contraction_plan import choose
 from compiler.codegen.contraction_prepare import Array, Prepared, Scheme, prepare, scheme
 from compiler.codegen.contraction_sink import (
     epilogue_bytes,
+    epilogue_cycles,
     epilogue_loads,
     epilogue_of,
     is_plain,
@@ -43,7 +45,7 @@ class Dot:
         grid_batch: for each batch index the offsets of the epilogue's operands.
         scheme: which parts are multiplied.
         result_bytes, epilogue_bytes, epilogue_loads: for each result element, in DRAM, in the
-            scratchpad, and loaded for the epilogue.
+            scratchpad, and loaded for the epilogue; `epilogue_cycles` for a row of a column tile.
         constants: the parts of constant weights, which are laid out when the plan is known.
         steady: other contractions keep the array busy at its start and its end.
     """
@@ -57,6 +59,7 @@ class Dot:
     epilogue_loads: int
     constants: tuple[Array, ...] = ()
     steady: bool = False
+    epilogue_cycles: int = 0
 
     @property
     def shape(self) -> Shape:
@@ -68,7 +71,8 @@ class Dot:
                      self.result_bytes, (pair[0].k_contiguous, pair[1].k_contiguous),
                      sum(len(group) for group in self.scheme.groups), self.scheme.parts,
                      self.epilogue_bytes, self.epilogue_loads, self.scheme.run,
-                     (pair[0].on_chip, pair[1].on_chip), bool(self.constants), self.steady)
+                     (pair[0].on_chip, pair[1].on_chip), bool(self.constants), self.steady,
+                     self.epilogue_cycles, merge(pair[0].k)[-1].size)
 
 
 def generate_dot(context: Context, contraction: Contraction) -> None:
@@ -109,7 +113,7 @@ def generate_dot(context: Context, contraction: Contraction) -> None:
         tuple(o[2:] for o in offsets), made,
         sum(p.tensor.element.size for p in epilogue.results if not p.on_chip),
         epilogue_bytes(contraction, epilogue, made), epilogue_loads(epilogue), rhs.arrays,
-        "beside" in op.attrs)
+        "beside" in op.attrs, epilogue_cycles(context, contraction, epilogue))
     emit_dot(context, dot, epilogue, is_plain(contraction), location)
     lhs.free(context)
     rhs.free(context)
@@ -144,14 +148,14 @@ def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, locati
         raise NoRoomError(
             f"tiles of this contraction do not fit the scratchpad of {config.scratchpad_bytes} "
             "bytes: use a configuration with a larger one", location)
-    depths = (*plan.first_depths, plan.depth)
     columns = tuple(boxes(dot.weights.free, [plan.columns], depth=1))
     if dot.constants:
         weights, columns = lay_out(context, dot.constants, dot.weights, columns)
         dot = replace(dot, weights=weights, activations=replace(dot.activations, k=weights.k))
-    tiling = Tiling(tuple(boxes(dot.activations.free, [plan.rows])), columns,
-                    tuple(boxes(dot.activations.k, depths)),
-                    tuple(term for group in dot.scheme.groups for term in group), plan.resident)
+    k = tuple(boxes(dot.activations.k, [*plan.depths(shape.k), plan.depth]))
+    tiling = Tiling(tuple(boxes(dot.activations.free, [plan.rows])), columns, k,
+                    tuple(term for group in dot.scheme.groups for term in group), plan.resident,
+                    sum(not plan.is_held(box.start, shape.k) for box in k))
     slabs = make_slabs(
         dot.scheme, [_k_tiles(dot.activations, box, config.array_rows) for box in tiling.k])
     grid = Grid((shape.batch, shape.rows, shape.columns), tiling.rows, tiling.columns,

@@ -59,9 +59,9 @@ class _Residents:
         address = self.source.in_place(at)
         if address is not None:
             return address
-        key = self.source.key(at)
-        if self.held:
-            slot = self.source.slot(at)
+        slot = self._slot(at)
+        if slot is not None:
+            key = self.source.key(at)
             if self.held[slot] != key:
                 self.held[slot] = key
                 self.source.load(at, self.addresses[slot])
@@ -71,8 +71,11 @@ class _Residents:
         return address
 
     def release(self, at: Visit, address: int) -> None:
-        if not self.held and self.source.in_place(at) is None:
+        if self._slot(at) is None and self.source.in_place(at) is None:
             self.context.scratchpad.free(address)
+
+    def _slot(self, at: Visit) -> int | None:
+        return self.source.slot(at) if self.held else None
 
 
 class ContractionLoop:

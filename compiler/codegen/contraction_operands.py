@@ -72,6 +72,8 @@ class Tiling:
         terms: of the product: (part of activations, part of weights).
         resident: whether activations, weights stay in reserved places: `whole`, all of them;
             `strip`, those of one row or column range; or `none`.
+        held_from: the first of the boxes of k for which that is so; those before it are loaded
+            again.
     """
 
     rows: tuple[Box, ...]
@@ -79,6 +81,7 @@ class Tiling:
     k: tuple[Box, ...]
     terms: tuple[tuple[int, int], ...]
     resident: tuple[str, str]
+    held_from: int = 0
 
 
 class _DotSource(Source):
@@ -93,9 +96,14 @@ class _DotSource(Source):
     def _slots(self, resident: str) -> list[int]:
         if self.operand.on_chip:
             return []
-        per_term = [max(self._bytes(free, k) for free in self.frees) for k in self.tiling.k]
+        per_term = [max(self._bytes(free, k) for free in self.frees)
+                    for k in self._held_k]
         strip = per_term * len(self.operand.places)
         return {"none": [], "strip": strip, "whole": strip * len(self.frees)}[resident]
+
+    @property
+    def _held_k(self) -> Sequence[Box]:
+        return self.tiling.k[self.tiling.held_from :]
 
     def _free(self, block: Block) -> int:
         return block.rows if self.operand.index == 0 else block.columns
@@ -106,10 +114,13 @@ class _DotSource(Source):
     def key(self, at: Visit) -> Hashable:
         return at.block.batch, self._free(at.block), self._part(at.slab), at.slab.box
 
-    def slot(self, at: Visit) -> int:
-        number = self._part(at.slab) * len(self.tiling.k) + at.slab.box
+    def slot(self, at: Visit) -> int | None:
+        held, box = len(self._held_k), at.slab.box - self.tiling.held_from
+        if box < 0:
+            return None
+        number = self._part(at.slab) * held + box
         if self.tiling.resident[self.operand.index] == "whole":
-            number += self._free(at.block) * len(self.tiling.k) * len(self.operand.places)
+            number += self._free(at.block) * held * len(self.operand.places)
         return number
 
     def size(self, at: Visit) -> int:

@@ -9,6 +9,7 @@ writes a dense tile from which the result is stored.
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from math import ceil, prod
 
@@ -149,6 +150,11 @@ class Epilogue:
         """Types of the results."""
         return [place.tensor.element for place in self.results]
 
+    @cached_property
+    def kernels(self) -> list[Kernel]:
+        """What computes it."""
+        return partition(self.graph, self.outputs, self.elements)
+
 
 @dataclass(slots=True)
 class LocalPort:
@@ -166,7 +172,7 @@ class ComputeResult(Output):
                  location: Location) -> None:
         super().__init__(context, grid, sums, location)
         self.epilogue = epilogue
-        self.kernels = partition(epilogue.graph, epilogue.outputs, epilogue.elements)
+        self.kernels = epilogue.kernels
         self.temporaries = -min((0, *(n for k in self.kernels for n in k.outputs)))
         self.tables = KernelTables(context, self.kernels, location)
         self.by_column = dict(self._by_column())

@@ -48,6 +48,14 @@ def epilogue_loads(epilogue: Epilogue) -> int:
                    s != 0 or n == 1 for s, n in zip(o.view.strides, o.view.shape, strict=True)))
 
 
+def epilogue_cycles(context: Context, contraction: Contraction, epilogue: Epilogue) -> int:
+    """Cycles of the vector unit for a group of lanes; none when there is nothing to compute."""
+    if is_plain(contraction):
+        return 0
+    slow = context.config.lanes // context.config.sfu_lanes - 1
+    return sum(kernel.body.issues + slow * kernel.body.special for kernel in epilogue.kernels)
+
+
 def make_output(context: Context, grid: Grid, epilogue: Epilogue, plain: bool, made: Scheme,
                 location: Location) -> Output:
     """What takes sums that need no folding to the results."""

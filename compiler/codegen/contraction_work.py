@@ -83,8 +83,9 @@ class Source(ABC):
         """What is needed, equal when the same data is."""
 
     @abstractmethod
-    def slot(self, at: Visit) -> int:
-        """The reserved place it belongs to; asked only when there are any."""
+    def slot(self, at: Visit) -> int | None:
+        """The reserved place it belongs to, None for any free one; asked only when there are
+        reserved ones."""
 
     @abstractmethod
     def size(self, at: Visit) -> int:

@@ -1,0 +1,356 @@
+"""What a plan of a dot product costs: scratchpad, loads, cycles of the array, the last stores."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import accumulate, islice
+
+from compiler.codegen.contraction_loop import FINAL_PIECES
+from hw import timing
+from hw.config import AcceleratorConfig
+
+STREAMED_PIECES = 3
+"""Pieces of a streamed operand that must fit at once: in use, loaded, on the way."""
+SLAB_CYCLES = 12
+"""Of the bus, for the instructions of a slab."""
+WALKED_BLOCKS = 64
+"""Blocks that are simulated."""
+TRAFFIC = 4
+"""A cycle of loads counts as this part of one even when it hides behind the array: loads of
+other work wait for it."""
+STAGGERED = 4, 32
+"""Column tiles and k tiles from which on blocks take over accumulators tile by tile: the vector
+unit is then far ahead of the array."""
+STAGED = 2
+"""Column tiles whose results wait in the scratchpad for their store."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes that a plan depends on.
+
+    Attributes:
+        terms: pairs of operand parts; `parts`: parts of each operand.
+        dram_bytes, local_bytes: of an element of activations, weights.
+        result_bytes: of a result element in DRAM; `epilogue_bytes`: scratchpad it needs;
+            `epilogue_loads`: bytes loaded for it.
+        longest: the longest slab, None for any.
+        k_contiguous: whether activations, weights have their k contiguous in DRAM.
+        on_chip: whether activations, weights are in the scratchpad already.
+        in_panels: whether weights lie in DRAM block by block, as they are read.
+        steady: other work hides the start and the end.
+        epilogue_cycles: of the vector unit, for a row of a column tile.
+        run: steps of k that are evenly spaced in the operands, None for all.
+    """
+
+    batch: int
+    rows: int
+    columns: int
+    k: int
+    dram_bytes: tuple[int, int]
+    local_bytes: int
+    result_bytes: int
+    k_contiguous: tuple[bool, bool]
+    terms: int = 1
+    parts: tuple[int, int] = (1, 1)
+    epilogue_bytes: int = 0
+    epilogue_loads: int = 0
+    longest: int | None = None
+    on_chip: tuple[bool, bool] = (False, False)
+    in_panels: bool = False
+    steady: bool = False
+    epilogue_cycles: int = 0
+    run: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a dot product is cut.
+
+    Attributes:
+        rows, columns, depth: of a block, of a slab; at most.
+        rows_outer: all blocks of a row range before the next one, else of a column range.
+        resident: of activations, weights: `none`, `strip` or `whole`.
+        first_depths: depths of the first slabs, thinner so that the array starts early.
+        last_depth: of the last slab, if deeper: the sums of a column tile are finished slower.
+        held: of a resident operand the slabs of so many last steps of k stay, the others are
+            loaded again for every block; None for all.
+    """
+
+    rows: int
+    columns: int
+    depth: int
+    rows_outer: bool
+    resident: tuple[str, str]
+    first_depths: tuple[int, ...] = ()
+    last_depth: int = 0
+    held: int | None = None
+
+    def depths(self, k: int) -> list[int]:
+        """Of all slabs, from the first one on."""
+        found: list[int] = []
+        limits, left = (*self.first_depths, self.depth), k - self.last_depth
+        while left > 0:
+            found.append(min(limits[min(len(found), len(limits) - 1)], left))
+            left -= found[-1]
+        return [*found, self.last_depth] if self.last_depth else found
+
+    def is_held(self, start: int, k: int) -> bool:
+        """Whether a resident operand's slab stays that starts at a step of k."""
+        return self.held is None or start >= k - self.held
+
+
+def parts_of(total: int, size: int) -> int:
+    """Parts of at most `size` that make a total."""
+    return -(-total // size)
+
+
+def _blocks(shape: Shape, plan: Plan) -> tuple[int, int]:
+    """Ranges of rows, of columns."""
+    return parts_of(shape.rows, plan.rows), parts_of(shape.columns, plan.columns)
+
+
+def room(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
+    """Scratchpad for operands and results."""
+    total = plan.rows * _epilogue_bytes(config, shape, plan)
+    if plan.held is not None:
+        # Streamed pieces rotate through what is left: what the epilogue loads, in one piece,
+        # must not wait for those in use.
+        total += plan.rows * plan.columns * shape.epilogue_loads
+    for operand, extent, whole in ((0, plan.rows, shape.rows), (1, plan.columns, shape.columns)):
+        if shape.on_chip[operand]:
+            continue
+        size = shape.local_bytes
+        resident = plan.resident[operand]
+        if resident == "none" or plan.held is not None:
+            total += extent * size * (_streamed_pieces(config, shape, plan) * plan.depth
+                                      + plan.last_depth * (resident == "none"))
+        if resident != "none":
+            reach = whole if resident == "whole" else extent
+            stays = shape.k + plan.depth if plan.held is None else plan.held
+            total += reach * stays * size * shape.parts[operand]
+        if operand == 0 and not shape.k_contiguous[0]:
+            total += STREAMED_PIECES * extent * plan.depth * size
+    return total
+
+
+def _streamed_pieces(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
+    """Pieces of a streamed operand that must fit at once. Where others are held there is no more
+    room than that, and the array works on them while the epilogue's operands are loaded."""
+    if plan.held is None:
+        return STREAMED_PIECES
+    return STREAMED_PIECES + parts_of(_epilogue_cycles(config, shape, plan),
+                                      _slab_cycles(config, plan, plan.depth))
+
+
+def _epilogue_bytes(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
+    """Scratchpad for a row of the epilogue's operands and of results, which are there for two
+    column tiles at a time when tiles are finished one after the other."""
+    total = plan.columns * shape.epilogue_bytes
+    staged = 2 * shape.result_bytes
+    folded = shape.terms > 1 or shape.longest is not None
+    if folded or plan.rows < timing.array_latency(config) \
+            or staged + shape.epilogue_loads > shape.epilogue_bytes:
+        return total
+    return total - max(plan.columns - STAGED * config.array_cols, 0) * staged
+
+
+def busiest(config: AcceleratorConfig, shape: Shape, plan: Plan) -> tuple[int, int]:
+    """Cycles of the busiest engine; of equal ones the vector unit likes larger blocks."""
+    row_blocks, column_blocks = _blocks(shape, plan)
+    loads = load_cycles(config, shape, plan)
+    blocks = row_blocks * column_blocks
+    compute = blocks * shape.terms * parts_of(shape.k, plan.depth) * _slab_cycles(
+        config, plan, min(plan.depth, shape.k))
+    store = column_blocks * _store_cycles(config, shape, shape.rows, plan.columns)
+    return max(compute, loads, store) + loads // TRAFFIC, row_blocks
+
+
+def bound(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
+    """What the busiest engine has to do, the last store, and what hidden loads cost."""
+    row_blocks, column_blocks = _blocks(shape, plan)
+    loads = load_cycles(config, shape, plan)
+    slabs = parts_of(shape.k, plan.depth)
+    block = slabs * _slab_cycles(config, plan, min(plan.depth, shape.k))
+    first = slabs * sum(_piece_cycles(config, shape, plan, o, min(plan.depth, shape.k))
+                        for o in (0, 1))
+    compute = row_blocks * column_blocks * (block * shape.terms + handover(config, shape, plan))
+    store = column_blocks * _store_cycles(config, shape, shape.rows, plan.columns)
+    # Resident operands make the first block wait for loads that later ones do without.
+    return (shape.batch * max(loads, compute, store) + max(first // slabs, first - block)
+            + _drain(config, shape, plan) + shape.batch * loads // TRAFFIC)
+
+
+def is_staggered(config: AcceleratorConfig, shape: Shape, rows: int, columns: int) -> bool:
+    """Whether a block may take over the accumulators of the one before it tile by tile: of many
+    tiles the first ones are stored while the last ones are summed."""
+    return (parts_of(columns, config.array_cols) >= STAGGERED[0]
+            and rows >= timing.array_latency(config)
+            and shape.k >= STAGGERED[1] * config.array_rows)
+
+
+def handover(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
+    """Cycles that the array waits between two blocks in the same accumulators: each column tile
+    of the next one until its sums have been taken."""
+    tiles = parts_of(plan.columns, config.array_cols)
+    if 2 * plan.rows * tiles <= config.accumulator_rows or \
+            not is_staggered(config, shape, plan.rows, plan.columns):
+        return 0
+    taken = max(plan.rows * shape.epilogue_cycles,
+                _store_cycles(config, shape, plan.rows, config.array_cols))
+    depths = plan.depths(shape.k)
+    matmul = timing.matmul_cycles(config, plan.rows)
+    start, finish = (parts_of(d, config.array_rows) * matmul for d in (depths[0], depths[-1]))
+    return max(tiles * taken - (tiles - 1) * (start + finish), 0)
+
+
+def load_cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
+    """All loads of one batch index."""
+    row_blocks, column_blocks = _blocks(shape, plan)
+    loads = row_blocks * column_blocks * _epilogue_cycles(config, shape, plan)
+    for operand, others in ((0, column_blocks), (1, row_blocks)):
+        once, again = shape.parts[operand], others * shape.terms
+        visit = _load_cycles(config, shape, plan, operand)
+        stays = 0 if plan.resident[operand] == "none" else \
+            shape.k if plan.held is None else plan.held
+        loads += visit * (stays * once + (shape.k - stays) * again) // shape.k
+    return loads
+
+
+def cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
+    """Predicted cycles of a plan: loads and the array as a pipeline of two engines."""
+    pipeline = _Pipeline(config, shape, plan)
+    total = shape.batch * parts_of(shape.rows, plan.rows) * parts_of(shape.columns, plan.columns)
+    half = 0
+    for number, block in enumerate(islice(_walk(shape, plan), WALKED_BLOCKS)):
+        if number == WALKED_BLOCKS // 2:
+            half = pipeline.end
+        pipeline.block(block)
+    # The rest goes on at the pace of the second half.
+    rest = max(total - WALKED_BLOCKS, 0) * (pipeline.end - half) * 2 // WALKED_BLOCKS
+    return pipeline.end + rest + _drain(config, shape, plan)
+
+
+class _Pipeline:
+    """Loads and the array, slab by slab."""
+
+    def __init__(self, config: AcceleratorConfig, shape: Shape, plan: Plan) -> None:
+        depths = plan.depths(shape.k)
+        self.shape, self.plan = shape, plan
+        # Most slabs are of one depth.
+        known = {depth: (tuple(_piece_cycles(config, shape, plan, o, depth) for o in (0, 1)),
+                         _slab_cycles(config, plan, depth)) for depth in set(depths)}
+        self.slabs = [known[depth] for depth in depths]
+        self.streamed = [[kind == "none" or not plan.is_held(end - depth, shape.k)
+                          for kind in plan.resident]
+                         for depth, end in zip(depths, accumulate(depths), strict=True)]
+        self.handover = handover(config, shape, plan)
+        self.epilogue = _epilogue_cycles(config, shape, plan)
+        self.latency = timing.dma_latency()
+        self.loaded = self.computed = 0
+        self._seen: set[tuple[int, ...]] = set()
+
+    @property
+    def end(self) -> int:
+        return max(self.loaded, self.computed)
+
+    def block(self, block: tuple[int, int, int]) -> None:
+        loaded, computed, latency = self.loaded, self.computed, self.latency
+        fresh = [self._is_fresh(operand, block) for operand in (0, 1)]
+        for term in range(self.shape.terms):
+            new = [fresh[operand] and term < parts for operand, parts in enumerate(self.shape.parts)]
+            for (pieces, array), streamed in zip(self.slabs, self.streamed, strict=True):
+                for operand, load in enumerate(pieces):
+                    if streamed[operand] or new[operand]:
+                        loaded += load
+                        if loaded + latency > computed:
+                            computed = loaded + latency
+                computed += array
+                loaded += SLAB_CYCLES
+        self.loaded, self.computed = loaded + self.epilogue, computed + self.handover
+
+    def _is_fresh(self, operand: int, block: tuple[int, int, int]) -> bool:
+        """Whether no block before had the same part of an operand."""
+        key = operand, block[0], block[1 + operand]
+        fresh = key not in self._seen
+        self._seen.add(key)
+        return fresh
+
+
+def _walk(shape: Shape, plan: Plan) -> Iterator[tuple[int, int, int]]:
+    """(batch, row block, column block) in order."""
+    rows, columns = map(range, _blocks(shape, plan))
+    for batch in range(shape.batch):
+        if plan.rows_outer:
+            yield from ((batch, r, c) for r in rows for c in columns)
+        else:
+            yield from ((batch, r, c) for c in columns for r in rows)
+
+
+def _drain(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
+    """From the last sum to the end of the last store.
+
+    With many rows the last slab finishes one column tile after the other, each of which can be
+    stored meanwhile, and the last one in pieces.
+    """
+    latency = timing.array_latency(config) + timing.dma_latency()
+    width = min(plan.columns, config.array_cols)
+    if plan.rows < timing.array_latency(config):
+        return latency + _store_cycles(config, shape, plan.rows, plan.columns)
+    tiles = parts_of(plan.columns, config.array_cols)
+    store = _store_cycles(config, shape, plan.rows, width)
+    finish = parts_of(plan.depths(shape.k)[-1], config.array_rows) * timing.matmul_cycles(
+        config, plan.rows)
+    behind = max(tiles * store - (tiles - 1) * finish - finish * (FINAL_PIECES - 1) // FINAL_PIECES,
+                 0)
+    piece = _store_cycles(config, shape, parts_of(plan.rows, FINAL_PIECES), width)
+    return latency + max(behind, piece)
+
+
+def _store_cycles(config: AcceleratorConfig, shape: Shape, rows: int, columns: int) -> int:
+    """A store of results; those that stay on chip need none."""
+    if not shape.result_bytes:
+        return 0
+    return timing.dma_cycles(config, rows, columns * shape.result_bytes)
+
+
+def _load_cycles(config: AcceleratorConfig, shape: Shape, plan: Plan, operand: int) -> int:
+    """One visit of all of an operand."""
+    pieces = parts_of((shape.rows, shape.columns)[operand], (plan.rows, plan.columns)[operand])
+    slabs = parts_of(shape.k, plan.depth)
+    return pieces * slabs * _piece_cycles(config, shape, plan, operand, min(plan.depth, shape.k))
+
+
+def _piece_cycles(config: AcceleratorConfig, shape: Shape, plan: Plan, operand: int, depth: int
+                  ) -> int:
+    if shape.on_chip[operand]:
+        return 0
+    extent, size = (plan.rows, plan.columns)[operand], shape.dram_bytes[operand]
+    if shape.k_contiguous[operand]:
+        return timing.dma_cycles(config, extent, depth * size)
+    whole = extent == (shape.rows, shape.columns)[operand] or (operand == 1 and shape.in_panels)
+    rows, length = (1, depth * extent) if whole else (depth, extent)
+    return timing.dma_cycles(config, rows, length * size)
+
+
+def _epilogue_cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
+    """Loads for the epilogue of one block."""
+    if not shape.epilogue_loads:
+        return 0
+    return timing.dma_cycles(config, plan.rows, plan.columns * shape.epilogue_loads)
+
+
+def _slab_cycles(config: AcceleratorConfig, plan: Plan, depth: int) -> int:
+    """Array cycles of one slab of one block."""
+    tiles = parts_of(plan.columns, config.array_cols)
+    one = max(tiles * timing.matmul_cycles(config, plan.rows), timing.array_latency(config))
+    return parts_of(depth, config.array_rows) * one
+
+
+def ramped(plan: Plan, depth: int) -> Plan:
+    """With first slabs that double from some depth up to the plan's."""
+    depths, total = [], 0
+    while depth < plan.depth:
+        depths.append(depth)
+        total += depth
+        depth = total
+    return replace(plan, first_depths=tuple(depths))
