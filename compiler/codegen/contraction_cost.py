@@ -257,7 +257,8 @@ class _Pipeline:
         loaded, computed, latency = self.loaded, self.computed, self.latency
         fresh = [self._is_fresh(operand, block) for operand in (0, 1)]
         for term in range(self.shape.terms):
-            new = [fresh[operand] and term < parts for operand, parts in enumerate(self.shape.parts)]
+            new = [is_fresh and term < parts
+                   for is_fresh, parts in zip(fresh, self.shape.parts, strict=True)]
             for (pieces, array), streamed in zip(self.slabs, self.streamed, strict=True):
                 for operand, load in enumerate(pieces):
                     if streamed[operand] or new[operand]:
