@@ -74,7 +74,7 @@ def compile_module(module: str | bytes, config: AcceleratorConfig, options: Opti
     model = load(source, bind=options.bind, narrow_64=options.narrow_64)
     _dump(options, "1_input.mlir", model.module)
     refused = optimise(model.module, fusion=options.fusion, relaxed=options.fast_math,
-                       scratchpad_bytes=config.scratchpad_bytes,
+                       scratchpad_bytes=config.scratchpad_bytes, array_cols=config.array_cols,
                        unroll_budget=options.unroll_budget)
     _dump(options, "2_fused.mlir", model.module)
     lowered = lower(main_function(model.module), config, _donated(model),
@@ -147,7 +147,7 @@ def _macs(model: Model) -> int:
     total = 0
     for op in main_function(model.module).walk():
         if isinstance(op, HloOp) and is_contraction(op):
-            total += op.tensor.size * products_summed(op.call)
+            total += len(op.results) * op.tensor.size * products_summed(op.call)
     return total
 
 

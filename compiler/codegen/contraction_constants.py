@@ -43,6 +43,17 @@ def lay_out(context: Context, parts: Sequence[Array], weights: Operand, columns:
     return replace(weights, places=places, batch=batch, k=axes), boxes
 
 
+def side_by_side(factors: Sequence[Sequence[Array]], k: int, width: int) -> tuple[Array, ...]:
+    """Parts of several factors as those of one: a tile of columns of each after the other.
+
+    Args:
+        factors: parts of each, [k, columns] in any number of dimensions.
+        width: of a tile.
+    """
+    return tuple(np.stack([part.reshape(k, -1, width) for part in parts], axis=2).reshape(k, -1)
+                 for parts in zip(*factors, strict=True))
+
+
 def _panels(part: Array, columns: Sequence[Box], width: int) -> Array:
     """[batch, panel, k, column]; a panel of fewer columns is padded."""
     batch, k, _ = part.shape

@@ -40,6 +40,7 @@ class Shape:
         steady: other work hides the start and the end.
         epilogue_cycles: of the vector unit, for a row of a column tile.
         run: steps of k that are evenly spaced in the operands, None for all.
+        products: whose column tiles are made side by side.
     """
 
     batch: int
@@ -60,6 +61,7 @@ class Shape:
     steady: bool = False
     epilogue_cycles: int = 0
     run: int | None = None
+    products: int = 1
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from math import prod
 
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_axes import Axis, Box, boxes, merge, positions
-from compiler.codegen.contraction_constants import lay_out
+from compiler.codegen.contraction_constants import lay_out, side_by_side
 from compiler.codegen.contraction_cost import Plan, Shape
 from compiler.codegen.contraction_loop import ContractionLoop
 from compiler.codegen.contraction_operands import DotActivations, DotWeights, Operand, Tiling
@@ -46,7 +46,9 @@ class Dot:
         scheme: which parts are multiplied.
         result_bytes, epilogue_bytes, epilogue_loads: for each result element, in DRAM, in the
             scratchpad, and loaded for the epilogue; `epilogue_cycles` for a row of a column tile.
-        constants: the parts of constant weights, which are laid out when the plan is known.
+        constants: the parts of constant weights, which are laid out when the plan is known; those
+            of several products, tile by tile.
+        products: made side by side of as many constant weights.
         steady: other contractions keep the array busy at its start and its end.
     """
 
@@ -60,19 +62,23 @@ class Dot:
     constants: tuple[Array, ...] = ()
     steady: bool = False
     epilogue_cycles: int = 0
+    products: int = 1
 
     @property
     def shape(self) -> Shape:
         pair = (self.activations, self.weights)
         rows, columns, k = (prod(axis.size for axis in axes)
                             for axes in (pair[0].free, pair[1].free, pair[0].k))
-        return Shape(len(pair[0].batch), rows, columns, k,
+        # For each column of the products together.
+        results, needed, loads, cycles = (-(-n // self.products) for n in (
+            self.result_bytes, self.epilogue_bytes, self.epilogue_loads, self.epilogue_cycles))
+        return Shape(len(pair[0].batch), rows, columns * self.products, k,
                      (pair[0].dram_type.size, pair[1].dram_type.size), pair[0].local_type.size,
-                     self.result_bytes, (pair[0].k_contiguous, pair[1].k_contiguous),
+                     results, (pair[0].k_contiguous, pair[1].k_contiguous),
                      sum(len(group) for group in self.scheme.groups), self.scheme.parts,
-                     self.epilogue_bytes, self.epilogue_loads, self.scheme.run,
-                     (pair[0].on_chip, pair[1].on_chip), bool(self.constants), self.steady,
-                     self.epilogue_cycles, merge(pair[0].k)[-1].size)
+                     needed, loads, self.scheme.run, (pair[0].on_chip, pair[1].on_chip),
+                     bool(self.constants), self.steady, cycles, merge(pair[0].k)[-1].size,
+                     self.products)
 
 
 def generate_dot(context: Context, contraction: Contraction) -> None:
@@ -92,8 +98,9 @@ def generate_dot(context: Context, contraction: Contraction) -> None:
     rhs_free = free_dimensions(len(contraction.rhs.view.shape), [*rhs_batch, *rhs_k])
     lhs = prepare(context, contraction.lhs, made.parts[0], made.local,
                   (*lhs_batch, *lhs_free, *lhs_k), location)
-    rhs = prepare(context, contraction.rhs, made.parts[1], made.local,
-                  (*rhs_batch, *rhs_k, *rhs_free), location, is_placed=False)
+    rhs_order = *rhs_batch, *rhs_k, *rhs_free
+    rhs = prepare(context, contraction.rhs, made.parts[1], made.local, rhs_order, location,
+                  is_placed=False)
     views = [o.view if o is not None else View(op.tensor.shape, (0,) * op.tensor.rank)
              for o in epilogue.operands]
     if epilogue.results[0].inside is not None:
@@ -114,6 +121,12 @@ def generate_dot(context: Context, contraction: Contraction) -> None:
         sum(p.tensor.element.size for p in epilogue.results if not p.on_chip),
         epilogue_bytes(contraction, epilogue, made), epilogue_loads(epilogue), rhs.arrays,
         "beside" in op.attrs, epilogue_cycles(context, contraction, epilogue))
+    if contraction.others:
+        others = [prepare(context, load, made.parts[1], made.local, rhs_order, location,
+                          is_placed=False) for load in contraction.others]
+        dot = replace(dot, products=1 + len(others), constants=side_by_side(
+            [rhs.arrays, *(other.arrays for other in others)], prod(axis.size for axis in k),
+            context.config.array_cols))
     emit_dot(context, dot, epilogue, is_plain(contraction), location)
     lhs.free(context)
     rhs.free(context)
@@ -148,9 +161,10 @@ def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, locati
         raise NoRoomError(
             f"tiles of this contraction do not fit the scratchpad of {config.scratchpad_bytes} "
             "bytes: use a configuration with a larger one", location)
-    columns = tuple(boxes(dot.weights.free, [plan.columns], depth=1))
+    results = columns = tuple(boxes(dot.weights.free, [plan.columns // dot.products], depth=1))
     if dot.constants:
-        weights, columns = lay_out(context, dot.constants, dot.weights, columns)
+        weights, columns = lay_out(context, dot.constants, dot.weights,
+                                   [_of_products(box, dot.products) for box in columns])
         dot = replace(dot, weights=weights, activations=replace(dot.activations, k=weights.k))
     k = tuple(boxes(dot.activations.k, [*plan.depths(shape.k), plan.depth]))
     tiling = Tiling(tuple(boxes(dot.activations.free, [plan.rows])), columns, k,
@@ -158,7 +172,7 @@ def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, locati
                     sum(not plan.is_held(box.start, shape.k) for box in k))
     slabs = make_slabs(
         dot.scheme, [_k_tiles(dot.activations, box, config.array_rows) for box in tiling.k])
-    grid = Grid((shape.batch, shape.rows, shape.columns), tiling.rows, tiling.columns,
+    grid = Grid((shape.batch, shape.rows, shape.columns // dot.products), tiling.rows, results,
                 dot.grid_batch)
     loop = ContractionLoop(
         context, DotActivations(context, dot.activations, tiling, location),
@@ -166,6 +180,12 @@ def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, locati
         make_sink(context, grid, epilogue, plain, dot.scheme, location), slabs,
         dot.scheme.local is ElementType.I8, location, steady=dot.steady)
     loop.run(_blocks(shape.batch, tiling, plan))
+
+
+def _of_products(box: Box, count: int) -> Box:
+    """Columns of the weights of some products side by side."""
+    (axis,) = box.axes
+    return replace(box, start=count * box.start, axes=(Axis(count * axis.size, axis.strides),))
 
 
 def _k_tiles(activations: Operand, box: Box, height: int) -> tuple[KTile, ...]:

@@ -189,10 +189,12 @@ class _SlabWork:
 
     def _groups(self) -> list[range]:
         """Numbers of the columns that are finished together."""
-        count = len(self.columns)
+        unit = self.loop.sink.unit
+        count = len(self.columns) // unit
         cycles = sum(len(slab.tiles) for slab in self.loop.slabs)
-        parts = -(-count // self.loop.sink.together(cycles))
-        return [range(i * count // parts, (i + 1) * count // parts) for i in range(parts)]
+        parts = -(-count * unit // max(self.loop.sink.together(cycles), unit))
+        return [range(i * count // parts * unit, (i + 1) * count // parts * unit)
+                for i in range(parts)]
 
     def _interleaved(self, pieces: Sequence[Piece]) -> None:
         """All columns of a k tile before the next one."""

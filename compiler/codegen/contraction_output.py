@@ -8,7 +8,7 @@ writes a dense tile from which the result is stored.
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from math import ceil, prod
@@ -62,7 +62,7 @@ class Sums:
 
     Attributes:
         columns: (first column in the block, columns of a tile, number of tiles).
-        row_pitch, tile_pitch: bytes.
+        row_pitch, tile_pitch: bytes; `apart`: from the sums of one product to those of the next.
     """
 
     address: int
@@ -70,6 +70,13 @@ class Sums:
     row_pitch: int
     tile_pitch: int
     dtype: DType
+    apart: int = 0
+
+    def of_products(self, count: int) -> "Sums":
+        """Tiles of some products, one of each after the other, as those of the first one."""
+        first, width, tiles = self.columns
+        return replace(self, columns=(first // count, width, tiles // count),
+                       tile_pitch=count * self.tile_pitch, apart=self.tile_pitch)
 
 
 def gather_sums(context: Context, tiles: Sequence[tuple[int, int, int]], dtype: DType
@@ -136,7 +143,8 @@ class Epilogue:
     """An elementwise computation on the sums.
 
     Attributes:
-        operands: what the graph's inputs read, views of the result's shape; None for the sums.
+        operands: what the graph's inputs read, views of the result's shape; None for the sums of
+            each product, in order.
         outputs: nodes of the graph; output i goes to results[i].
     """
 
@@ -173,6 +181,7 @@ class ComputeResult(Output):
         super().__init__(context, grid, sums, location)
         self.epilogue = epilogue
         self.kernels = epilogue.kernels
+        self.unit = epilogue.operands.count(None)
         self.temporaries = -min((0, *(n for k in self.kernels for n in k.outputs)))
         self.tables = KernelTables(context, self.kernels, location)
         self.by_column = dict(self._by_column())
@@ -227,6 +236,7 @@ class ComputeResult(Output):
         self.tables.close()
 
     def take(self, block: Block, sums: Sums, piece: Piece) -> None:
+        sums = sums.of_products(self.unit)
         extents = self._extents(block, sums, piece)
         results = [self._result(place, block, piece, sums, extents)
                    for place in self.epilogue.results]
@@ -252,10 +262,11 @@ class ComputeResult(Output):
             r.address + piece.first // unit * r.strides[0] + first * r.strides[-1],
             (width * r.strides[-1], *r.strides), r.dtype)
             for number, r in self.residents.items()}
-        ports[self.epilogue.operands.index(None)] = LocalPort(
-            sums.address, (sums.tile_pitch, *(n * sums.row_pitch
-                                              for n in row_major(tuple(extents[1:-1]))),
-                           WORD), sums.dtype)
+        strides = (sums.tile_pitch,
+                   *(n * sums.row_pitch for n in row_major(tuple(extents[1:-1]))), WORD)
+        made = (n for n, operand in enumerate(self.epilogue.operands) if operand is None)
+        ports.update((number, LocalPort(sums.address + product * sums.apart, strides, sums.dtype))
+                     for product, number in enumerate(made))
         for kernel in self.kernels:
             inputs = [temporary[-1 - n] if n < 0 else ports[n] for n in kernel.inputs]
             outputs = [temporary[-1 - n] if n < 0 else results[n] for n in kernel.outputs]

@@ -92,7 +92,8 @@ def _deepest(config: AcceleratorConfig, shape: Shape, plans: Sequence[Plan]) -> 
 
 def _candidates(config: AcceleratorConfig, shape: Shape) -> Iterator[Plan]:
     for rows, tiles, depth in product(
-            _sizes(shape.rows, config.array_cols), _sizes(shape.columns, config.array_cols),
+            _sizes(shape.rows, config.array_cols),
+            _sizes(shape.columns, config.array_cols * shape.products),
             _sizes(shape.k, config.array_rows)):
         if shape.longest is not None and depth > shape.longest:
             continue

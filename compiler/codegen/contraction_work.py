@@ -143,7 +143,13 @@ class Weights(Source):
 
 
 class Sink(ABC):
-    """What happens to finished sums."""
+    """What happens to finished sums.
+
+    Attributes:
+        unit: column tiles that are finished together: of as many products, side by side.
+    """
+
+    unit: int = 1
 
     def together(self, cycles: int) -> int:  # noqa: ARG002 - for those whose stores are slow
         """Column tiles that are best finished together, when the array takes so many cycles for

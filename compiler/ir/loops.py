@@ -4,7 +4,8 @@
       Load           elements of a tensor, through a view of the loop's shape
       Index          integers through a view: iota
       Literal        one number for every index
-      Accumulated    the matrix unit's sum at this index (contractions only)
+      Accumulated    the matrix unit's sum at this index (contractions only), one for each of
+                     the right factors
       Apply          an elementwise operation of earlier nodes
     Reduction      a node combined along dimensions of the loop, trailing: nothing uses it inside
     Contraction    dot_general or convolution on two viewed tensors, then a Loop over its result
@@ -13,7 +14,7 @@
 Tensors are named by SSA values outside the group: operands and results of the `hlo.fused`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,13 +122,15 @@ class Contraction:
     """dot_general or convolution and what follows it.
 
     `lhs` and `rhs` have views of their operand's shape; `epilogue` is over the result's shape,
-    its Accumulated node stands for the sum.
+    its Accumulated node stands for the sum. `others` are further right factors, constants, whose
+    sums are Accumulated nodes behind that one, in order.
     """
 
     op: HloOp
     lhs: Load
     rhs: Load
     epilogue: Loop
+    others: tuple[Load, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -215,17 +218,22 @@ class _Analysis:
             else:
                 self.main = op
                 shape = op.tensor.shape
-                self._append(op.results[0], Accumulated(op.tensor.element))
+                for result in op.results:
+                    self._append(result, Accumulated(op.tensor.element))
         if self.main is not None and not is_contraction(self.main):
             return Movement(self.main, tuple(self.accesses[v].source for v in self.main.operands),
                             self.group.results[0])
         loop = self._loop(terminator.operands, reductions, shape)
         if self.main is None:
             return loop
-        lhs, rhs = (self.accesses[v].source for v in self.main.operands)
-        assert isinstance(lhs, Load)
-        assert isinstance(rhs, Load)
-        return Contraction(self.main, lhs, rhs, loop)
+        lhs, rhs, *others = self._loads(self.main.operands)
+        return Contraction(self.main, lhs, rhs, loop, tuple(others))
+
+    def _loads(self, values: Sequence[SSAValue]) -> Iterator[Load]:
+        for value in values:
+            source = self.accesses[value].source
+            assert isinstance(source, Load)
+            yield source
 
     def _view(self, op: HloOp) -> bool:
         """Notes the access of a view, an iota or a scalar constant; False for anything else."""

@@ -31,20 +31,24 @@ def accumulated(x: NdArray) -> NdArray:
 
 
 def _check_types(name: str, call: Call) -> None:
-    lhs, rhs = (t.element for t in call.operands)
+    lhs, rhs, *_ = (t.element for t in call.operands)
     if Kind.BOOL in (lhs.kind, rhs.kind) or lhs.is_float != rhs.is_float:
         raise UnsupportedError(f"{name} of {lhs} and {rhs}: convert both to one type first")
 
 
 @register
 class DotGeneral(Operation):
-    """Sums of products over contracting dimensions, for each batch index."""
+    """Sums of products over contracting dimensions, for each batch index.
+
+    The compiler's own form has several right factors of one type, and a result for each.
+    """
 
     name = "dot_general"
     needs_template = False
 
     def result_types(self, call: Call) -> tuple[Tensor, ...]:
-        lhs, rhs = call.operands
+        lhs, rhs, *more = call.operands
+        require(all(other == rhs for other in more), "dot_general: right factors differ in type")
         dims = call.attrs["dot_dimension_numbers"]
         pairs = [
             *zip(dims["lhs_batching_dimensions"], dims["rhs_batching_dimensions"], strict=True),
@@ -57,18 +61,20 @@ class DotGeneral(Operation):
         free = [lhs.shape[d] for d in free_dimensions(lhs.rank, [a for a, _ in pairs])]
         free += [rhs.shape[d] for d in free_dimensions(rhs.rank, [b for _, b in pairs])]
         element = call.result.element if call.results else lhs.element
-        return (Tensor((*batch, *free), element),)
+        return (Tensor((*batch, *free), element),) * (1 + len(more))
 
     def check_supported(self, call: Call) -> None:
         _check_types(self.name, call)
 
     def evaluate(self, call: Call, *operands: NdArray) -> Sequence[NdArray]:
         dims = call.attrs["dot_dimension_numbers"]
-        lhs, rhs = (accumulated(x) for x in operands)
+        lhs, *factors = (accumulated(x) for x in operands)
         left = _arranged(lhs, dims["lhs_batching_dimensions"], dims["lhs_contracting_dimensions"])
-        right = _arranged(rhs, dims["rhs_batching_dimensions"], dims["rhs_contracting_dimensions"])
-        product = np.matmul(left, np.swapaxes(right, -1, -2))
-        return (cast(product.reshape(call.result.shape), call.result.element),)
+        rights = (_arranged(rhs, dims["rhs_batching_dimensions"],
+                            dims["rhs_contracting_dimensions"]) for rhs in factors)
+        products = (np.matmul(left, np.swapaxes(right, -1, -2)) for right in rights)
+        return tuple(cast(product.reshape(result.shape), result.element)
+                     for product, result in zip(products, call.results, strict=True))
 
 
 def free_dimensions(rank: int, paired: Sequence[int]) -> list[int]:
@@ -131,7 +137,7 @@ class Convolution(Operation):
 
 def products_summed(call: Call) -> int:
     """Products in the sum of each element of a contraction's result."""
-    lhs, rhs = call.operands
+    lhs, rhs, *_ = call.operands
     if "dot_dimension_numbers" in call.attrs:
         dims = call.attrs["dot_dimension_numbers"]["lhs_contracting_dimensions"]
         return prod(lhs.shape[d] for d in dims)

@@ -20,6 +20,7 @@
     row_slices    normalisations are cut so that contractions start before their end
     bands         chains of convolutions are cut into lines so that what is between stays on chip
     slices        chains of contractions are cut so that what is between them stays on chip
+    joint_products  products of one factor that are combined become one operation
     fuse          operations become groups
 """
 
@@ -39,6 +40,7 @@ from compiler.passes.extremes import extremes
 from compiler.passes.fast_math import fast_math
 from compiler.passes.fold import fold
 from compiler.passes.fuse import LEVELS, fuse
+from compiler.passes.joint_products import joint_products
 from compiler.passes.k_slices import k_slices
 from compiler.passes.pointwise import pointwise
 from compiler.passes.row_slices import row_slices
@@ -57,13 +59,15 @@ SIMPLIFYING: tuple[Callable[[ModuleOp], None], ...] = (
 
 
 def optimise(module: ModuleOp, *, fusion: str = "full", relaxed: bool = False,
-             scratchpad_bytes: int = 1 << 30, unroll_budget: int = BUDGET) -> list[str]:
+             scratchpad_bytes: int = 1 << 30, array_cols: int = 16,
+             unroll_budget: int = BUDGET) -> list[str]:
     """Runs all passes on a module, in place.
 
     Args:
         fusion: one of LEVELS.
         relaxed: allow rewrites that change rounding (`--fast-math`).
         scratchpad_bytes: of the machine; what does not fit is cut.
+        array_cols: of the machine; columns of a weight tile.
         unroll_budget: operations a loop may become.
 
     Returns:
@@ -86,6 +90,7 @@ def optimise(module: ModuleOp, *, fusion: str = "full", relaxed: bool = False,
         row_slices(module)
         bands(module, scratchpad_bytes)
         slices(module, scratchpad_bytes)
+        joint_products(module, array_cols)
     refusals = fuse(module, fusion)
     module.verify()
     return refusals
