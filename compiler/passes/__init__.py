@@ -20,6 +20,7 @@
     row_slices    normalisations are cut so that contractions start before their end
     bands         chains of convolutions are cut into lines so that what is between stays on chip
     slices        chains of contractions are cut so that what is between them stays on chip
+    conversions   slices and concatenations move elements as narrow as they are stored
     joint_products  products of one factor that are combined become one operation
     fuse          operations become groups
 """
@@ -35,6 +36,7 @@ from compiler.passes.canonicalise import canonicalise
 from compiler.passes.carries import carries
 from compiler.passes.check import check
 from compiler.passes.contractions import contractions
+from compiler.passes.conversions import conversions
 from compiler.passes.expand import expand
 from compiler.passes.extremes import extremes
 from compiler.passes.fast_math import fast_math
@@ -90,6 +92,7 @@ def optimise(module: ModuleOp, *, fusion: str = "full", relaxed: bool = False,
         row_slices(module)
         bands(module, scratchpad_bytes)
         slices(module, scratchpad_bytes)
+        conversions(module)
         joint_products(module, array_cols)
     refusals = fuse(module, fusion)
     module.verify()
