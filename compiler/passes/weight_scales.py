@@ -14,17 +14,19 @@ from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 
+from compiler.ir.loops import is_contraction
 from compiler.ir.ops import HloOp, constant, insert_before, main_function, make, only_user, replace
-from compiler.ir.types import tensor_of
+from compiler.ir.types import ElementType, tensor_of
 from compiler.ops.contraction import free_dimensions
 
-CONTRACTIONS = ("convolution", "dot_general")
+SCALABLE = (ElementType.BF16, ElementType.F32)
+"""Types of weights that have the exponents of their product with a scale."""
 
 
 def weight_scales(module: ModuleOp) -> None:
     """Every scale that is a constant, of weights that nothing else uses."""
     for op in list(main_function(module).walk()):
-        if isinstance(op, HloOp) and op.kind in CONTRACTIONS and op.tensor.element.is_float:
+        if isinstance(op, HloOp) and is_contraction(op) and op.tensor.element.is_float:
             _scale_weights(_replaced(op, op.operands[1]))
 
 
@@ -32,6 +34,7 @@ def _scale_weights(op: HloOp) -> None:
     weights, product = op.operands[1].owner, only_user(op.results[0])
     if product is None or product.kind != "multiply" or product.parent is None \
             or not isinstance(weights, HloOp) or weights.kind != "constant" \
+            or weights.tensor.element not in SCALABLE \
             or only_user(weights.results[0]) is not op:
         return
     first, second = product.operands

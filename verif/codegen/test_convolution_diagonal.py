@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ml_dtypes import bfloat16
 
-from compiler.codegen import convolution_depthwise, convolution_diagonal
+from compiler.codegen import convolution_depthwise, convolution_diagonal, convolution_taps
 from compiler.pipeline import Options, compile_module
 from hw.config import load as load_config
 from sim import model
@@ -80,6 +80,35 @@ def test_infinity(blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
     argument[0, 2, 2, 1] = np.inf
     found, _ = run(function, argument, "tiny", blocks, monkeypatch)
     assert np.isfinite(np.delete(found, 1, axis=-1).astype(np.float32)).all()
+
+
+@pytest.mark.parametrize("name", ["square", "dilated", "line"])
+def test_sums_begin_with_the_shift(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fast math saves the instruction that adds it; not when something else becomes of the sums."""
+    shifted, argument = layer(*SHAPES[name])
+    issues: list[int] = []
+    body = convolution_taps.taps_body
+
+    def noted(*args: Any, **options: Any) -> Any:
+        made = body(*args, **options)
+        issues.append(made.body.issues)
+        return made
+
+    def squared(x: Any) -> Any:
+        return jax.numpy.square(shifted(x))
+
+    monkeypatch.setattr(convolution_depthwise, "taps_body", noted)
+    taps = int(np.prod(SHAPES[name][1]))
+    for function, fast, saved in ((shifted, True, True), (shifted, False, False),
+                                  (squared, True, False)):
+        issues.clear()
+        program = compile_module(export(function, argument), load_config("tiny"),
+                                 Options(fast_math=fast))
+        (found,) = execute(program, [argument])
+        assert (issues[-1] == taps) is saved
+        np.testing.assert_allclose(found.astype(np.float32),
+                                   np.asarray(function(argument), np.float32),
+                                   rtol=0.05, atol=0.05)
 
 
 CYCLES = {

@@ -92,3 +92,15 @@ def test_other_scales_stay(function: Callable[..., Any], bound: bool) -> None:
     (result,) = evaluate(model.module, arguments)
     exact = np.asarray(function(x.astype(np.float32), w.astype(np.float32)), np.float32)
     np.testing.assert_allclose(np.asarray(result, np.float32), exact, rtol=0.02, atol=0.1)
+
+
+def test_f16_weights_stay() -> None:
+    """Their product with a scale may be no f16 number."""
+    def function(x: Any, w: Any) -> Any:
+        return jax.numpy.matmul(x, w, preferred_element_type=np.float32) * np.float32(1e6)
+
+    x, w = floats(5, 8, dtype=np.float16), floats(8, 6, seed=1, dtype=np.float16)
+    model = rewritten(function, x, w)
+    assert "multiply" in kinds(model)
+    (result,) = evaluate(model.module, [x])
+    assert np.isfinite(result).all()
