@@ -159,7 +159,7 @@ def _emit(context: Context, conv: Convolution, epilogue: Epilogue, contraction: 
         context, activations(context, source, plan.rows, tiling, columns, plan.buffers, location),
         DotWeights(context, weights, tiling, location),
         make_sink(context, grid, epilogue, is_plain(contraction), made, location), slabs,
-        made.local is ElementType.I8, location)
+        made.local is ElementType.I8, location, steady="beside" in contraction.op.attrs)
     loop.run([Block(0, r, c) for r in range(len(tiling.rows))
               for c in range(len(tiling.columns))])
 

@@ -28,14 +28,8 @@ from compiler.ir.ops import (
     replace,
 )
 from compiler.ir.types import tensor_of
-from compiler.passes.chains import (
-    Chain,
-    Stage,
-    band_ends,
-    chain_from,
-    parts_of,
-    work_beside,
-)
+from compiler.passes.chain_cuts import parts_of
+from compiler.passes.chains import Chain, Stage, band_ends, chain_from, origin, work_beside
 from compiler.passes.slicing import Slicer, resized
 
 
@@ -48,7 +42,7 @@ def bands(module: ModuleOp, scratchpad_bytes: int) -> None:
             chain = chain_from(op)
             if chain is None:
                 continue
-            taken.update(stage.first for stage in chain.stages)
+            taken.update(op for stage in chain.stages for op in stage.ops)
             for part, count in parts_of(chain, scratchpad_bytes):
                 if count > 1:
                     _cut(part, count)
@@ -99,7 +93,7 @@ def _know_residuals(slicer: Slicer, chain: Chain, stage: Stage, lines: tuple[int
                     parts: Sequence[Sequence[_Band]]) -> None:
     """Puts together the lines of results of earlier stages that elementwise work reads."""
     start, end = lines
-    read = {value for op in stage.ops[1:] for value in op.operands}
+    read = {origin(value) for op in stage.ops[1:] for value in op.operands}
     for earlier, made in zip(chain.stages, parts, strict=True):
         if earlier is not stage and earlier.result in read:
             pieces = [(band, max(start, band.start), min(end, band.end)) for band in made]

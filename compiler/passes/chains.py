@@ -1,13 +1,11 @@
-"""Chains of convolutions, poolings and products that alone read each other, and where to cut them.
+"""Chains of convolutions, poolings and products that alone read each other.
 
-A chain is cut into parts, and each part into bands of lines (`bands`), so that the fewest bytes
-move: values between parts that do not stay on chip are stored and loaded, and each band loads the
-weights of its part.
+What elementwise work combines with a stage's result may come from an earlier stage (a residual), or
+from a product of the chain's input or of an earlier result (a residual of another shape).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -21,16 +19,11 @@ from compiler.ops.contraction import products_summed, spatial_windows
 from compiler.ops.elementwise import Elementwise
 from compiler.ops.reduction import identity, reduction_windows
 from compiler.ops.windows import SpatialWindow
+from compiler.passes.sink import is_free_conversion
 from compiler.passes.slicing import follow
 
-SMALL = 3
-"""Values of at most this part of the scratchpad are on chip anyway."""
-BANDS_HELD = 2
-"""Bands of a value on chip at once: one is made while the one before is read."""
-ROOM = 3, 8
-"""Share of the scratchpad that bands may take."""
-WHOLE = 3, 4
-"""The same for values of a chain that is not cut."""
+KINDS = ("convolution", "dot_general", "reduce_window")
+"""Of a stage's first operation."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +31,8 @@ class Stage:
     """An operation that is not elementwise, and the elementwise work on its result.
 
     Attributes:
-        ops: in order; each of them alone uses the one before.
+        ops: in order; what alone uses the result of the first, and so on, and the products that it
+            is combined with.
         window: of the first one along the lines; None for a product, which works line by line.
     """
 
@@ -48,6 +42,15 @@ class Stage:
     @property
     def first(self) -> HloOp:
         return self.ops[0]
+
+    @property
+    def products(self) -> list[HloOp]:
+        """The contractions: of the chain, and those that are combined with it."""
+        return [op for op in self.ops if is_contraction(op)]
+
+    @property
+    def weight_bytes(self) -> int:
+        return sum(tensor_of(op.operands[1]).bytes for op in self.products)
 
     @property
     def result(self) -> SSAValue:
@@ -98,16 +101,40 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Read:
+    """Of a value of a chain.
+
+    Attributes:
+        maker: number of the stage whose result it is; -1 for the chain's input.
+        is_sliced: whether some of the lines are left out.
+    """
+
+    maker: int
+    bytes: int
+    is_sliced: bool
+
+
+@dataclass(frozen=True)
 class Chain:
     """Stages that alone read each other; `lines` is the dimension of lines in all results."""
 
     stages: list[Stage]
     lines: int
 
-    @property
-    def weight_bytes(self) -> int:
-        """Of all stages: each band loads them."""
-        return sum(tensor_of(stage.first.operands[1]).bytes for stage in self.stages)
+    def part(self, start: int, end: int) -> "Chain":
+        """Some stages of it."""
+        return Chain(self.stages[start:end], self.lines)
+
+    def reads(self, number: int) -> list["Read"]:
+        """What a stage reads of the chain's input and of earlier results."""
+        makers = {stage.result: n for n, stage in enumerate(self.stages[:number])}
+        makers[self.stages[0].first.operands[0]] = -1
+        stage = self.stages[number]
+        values = [stage.first.operands[0], *(v for op in stage.ops[1:] for v in op.operands)]
+        seen = ((value, origin(value)) for value in dict.fromkeys(values))
+        return [Read(makers[origin], _narrow_bytes(value), isinstance(value.owner, HloOp)
+                     and value.owner.kind == "slice")
+                for value, origin in seen if origin in makers]
 
     @property
     def extent(self) -> int:
@@ -121,23 +148,48 @@ def chain_from(first: HloOp) -> Chain | None:
     if lines is None or prod(first.tensor.shape[:lines]) != 1:
         return None
     stages: list[Stage] = []
+    sources = {first.operands[0]}
     op: HloOp | None = first
     while op is not None and _lines(op) == lines and (op is first or _reads_lines(op, lines)):
-        stage = Stage([op, *_elementwise(op.results[0])], _window(op, lines))
+        stage = Stage([op, *_elementwise(op.results[0], lines, sources)], _window(op, lines))
         stages.append(stage)
+        sources.add(stage.result)
         op = _next(stage.result)
     return _closed(Chain(stages, lines))
 
 
 def _next(value: SSAValue) -> HloOp | None:
-    """The only operation that reads a value and is not elementwise, if it may continue a chain."""
-    readers = [use.operation for use in value.uses]
-    found = [op for op in readers if isinstance(op, HloOp)
-             and not isinstance(op.definition, Elementwise)]
-    if len(found) != 1 or not all(isinstance(op, HloOp) for op in readers):
-        return None
-    first, *others = found[0].operands
-    return found[0] if first is value and value not in others else None
+    """The first operation that reads a value and may continue a chain."""
+    found = [op for op in _readers(value) if op.kind in KINDS
+             and [number for number, v in enumerate(op.operands) if v is value] == [0]]
+    return next((op for op in found if all(
+        op is other or op.is_before_in_block(other) for other in found)), None)
+
+
+def _readers(value: SSAValue) -> Iterator[HloOp]:
+    """The operations that read a value, or a part of it, of any width."""
+    for use in value.uses:
+        if isinstance(use.operation, HloOp):
+            if _hands_on(use.operation):
+                yield from _readers(use.operation.results[0])
+            else:
+                yield use.operation
+
+
+def _hands_on(op: HloOp) -> bool:
+    return op.kind == "slice" or is_free_conversion(op)
+
+
+def origin(value: SSAValue) -> SSAValue:
+    """What a value is a part of, or a wider form."""
+    while isinstance(value.owner, HloOp) and _hands_on(value.owner):
+        value = value.owner.operands[0]
+    return value
+
+
+def _narrow_bytes(value: SSAValue) -> int:
+    """Bytes of a value in memory, before streams widen it."""
+    return tensor_of(value).size * tensor_of(origin(value)).element.size
 
 
 def _closed(chain: Chain) -> Chain | None:
@@ -145,9 +197,16 @@ def _closed(chain: Chain) -> Chain | None:
     for length in range(len(chain.stages), 1, -1):
         stages = chain.stages[:length]
         members = {op for stage in stages for op in stage.ops}
-        if all(use.operation in members for stage in stages[:-1] for use in stage.result.uses):
+        if all(_is_read_by(members, stage.result) for stage in stages[:-1]):
             return Chain(stages, chain.lines)
     return None
+
+
+def _is_read_by(members: Collection[HloOp], value: SSAValue) -> bool:
+    """Whether all that read a value are among some operations."""
+    return all(isinstance(op, HloOp) and (op in members or (
+        _hands_on(op) and _is_read_by(members, op.results[0])))
+        for op in (use.operation for use in value.uses))
 
 
 def _lines(op: HloOp) -> int | None:
@@ -197,89 +256,41 @@ def _reads_lines(op: HloOp, lines: int) -> bool:
     return follow(op, 0, lines) == lines if op.kind == "dot_general" else True
 
 
-def _elementwise(value: SSAValue) -> list[HloOp]:
-    """What alone uses a value, and so on."""
+def _elementwise(value: SSAValue, lines: int, sources: Collection[SSAValue]) -> list[HloOp]:
+    """What alone uses a value, and so on, with the products of other values of the chain that it
+    is combined with."""
     found: list[HloOp] = []
     user = only_user(value)
     while user is not None and isinstance(user.definition, Elementwise):
+        for other in user.operands:
+            if other is not value:
+                found += _side(other, lines, sources)
         found.append(user)
-        user = only_user(user.results[0])
+        value = user.results[0]
+        user = only_user(value)
     return found
 
 
-def parts_of(chain: Chain, scratchpad_bytes: int) -> list[tuple[Chain, int]]:
-    """A chain cut so that the fewest bytes move: the parts, and their numbers of bands."""
-    stages, best = chain.stages, [_Choice(0, ())]
-    sizes = [_Sizes.of(stage, chain.lines) for stage in stages]
-    for end in range(1, len(stages) + 1):
-        choices = []
-        for start in range(end):
-            count = _count(sizes[start:end], scratchpad_bytes)
-            if count:
-                part = Chain(stages[start:end], chain.lines)
-                moved = _moved(chain, start, scratchpad_bytes) + count * part.weight_bytes
-                choices.append(_Choice(best[start].bytes + moved,
-                                       (*best[start].parts, (part, count))))
-        best.append(min(choices, key=lambda choice: choice.bytes))
-    return [(part, count) for part, count in best[-1].parts if len(part.stages) > 1]
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """How the first stages of a chain are cut, and the bytes that move."""
-
-    bytes: int
-    parts: tuple[tuple[Chain, int], ...]
-
-
-def _moved(chain: Chain, cut: int, scratchpad_bytes: int) -> int:
-    """Bytes stored and loaded again where a chain is cut before a stage."""
-    if not cut:
-        return 0
-    before, after = chain.stages[cut - 1 : cut + 1]
-    size = tensor_of(before.result).bytes
-    apart = before.is_depthwise or after.is_depthwise
-    return 2 * size if apart or size > scratchpad_bytes // SMALL else 0
-
-
-@dataclass(frozen=True)
-class _Sizes:
-    """Of a stage's result: bytes, lines, bytes of a line; and whether its input is padded."""
-
-    bytes: int
-    lines: int
-    line_bytes: int
-    is_padded: bool
-
-    @classmethod
-    def of(cls, stage: Stage, lines: int) -> "_Sizes":
-        tensor = tensor_of(stage.result)
-        count = tensor.shape[lines]
-        return cls(tensor.bytes, count, tensor.bytes // max(count, 1),
-                   any(map(any, stage.padding)))
-
-
-def _count(part: Sequence[_Sizes], scratchpad_bytes: int) -> int:
-    """The number of bands of a part of a chain, 0 when there are never few enough lines."""
-    if _whole_bytes(part) <= scratchpad_bytes * WHOLE[0] // WHOLE[1]:
-        return 1
-    room = scratchpad_bytes * ROOM[0] // ROOM[1]
-    return next((count for count in range(2, part[-1].lines + 1)
-                 if _band_bytes(part, count) <= room), 0)
-
-
-def _whole_bytes(part: Sequence[_Sizes]) -> int:
-    """Most that is on chip at once when the part is not cut."""
-    sizes = [0, *(stage.bytes for stage in part[:-1]), 0]
-    padded = [2 * before.bytes for before, stage in pairwise(part) if stage.is_padded]
-    return max(*padded, *(a + b for a, b in pairwise(sizes)), 0)
-
-
-def _band_bytes(part: Sequence[_Sizes], count: int) -> int:
-    """Of what is on chip while the part is cut in so many bands."""
-    sizes = [-(-stage.lines // count) * stage.line_bytes * BANDS_HELD for stage in part[:-1]]
-    # With few bands only so many stages are at work at the same time.
-    return max(sum(sizes[first : first + count]) for first in range(len(sizes)))
+def _side(value: SSAValue, lines: int, sources: Collection[SSAValue]) -> list[HloOp]:
+    """The operations that make a value, for nothing else, of one product of another value of the
+    chain, line by line; none when it is not made so."""
+    found: list[HloOp] = []
+    pending = [value]
+    while pending:
+        op = pending.pop().owner
+        if not isinstance(op, HloOp) or op in found or len(op.results) != 1:
+            continue
+        if op.kind == "dot_general" and _lines(op) == lines and _reads_lines(op, lines) \
+                and origin(op.operands[0]) in sources:
+            found.append(op)
+        elif isinstance(op.definition, Elementwise) and op.tensor.rank == tensor_of(value).rank:
+            found.append(op)
+            pending += op.operands
+        elif op.kind not in ("broadcast_in_dim", "constant"):
+            return []
+    alone = all(only_user(op.results[0]) is not None for op in found)
+    products = sum(op.kind == "dot_general" for op in found)
+    return found[::-1] if alone and products == 1 else []
 
 
 def band_ends(chain: Chain, count: int) -> list[list[int]]:

@@ -1,0 +1,194 @@
+"""Where to cut a chain, and into how many bands of lines each part of it.
+
+A chain is cut into parts, and each part into bands of lines (`bands`), so that the fewest bytes
+move: values between parts that do not stay on chip are stored, and loaded by each stage that reads
+them. Each band loads the weights of its part, unless there is room to keep them, and the lines of
+the part's input that its windows share with the band before.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+
+from compiler.ir.types import tensor_of
+from compiler.passes.chains import Chain, Read, Stage
+
+SMALL = 3
+"""Values of at most this part of the scratchpad are on chip anyway."""
+ROOM = 3, 8
+"""Share of the scratchpad that bands may take, not counting the lines that two of them need."""
+KEPT = 3, 4
+"""The same, counting those, and the weights that all bands use."""
+WHOLE = 3, 4
+"""The same for values of a chain that is not cut."""
+ROWS = 50
+"""Positions of a band that more bands than necessary leave: with fewer the array waits for its own
+sums."""
+TEXT_BYTES = 2000
+"""Program text of a stage of a band."""
+
+
+def parts_of(chain: Chain, scratchpad_bytes: int) -> list[tuple[Chain, int]]:
+    """A chain cut so that the fewest bytes move: the parts, and their numbers of bands."""
+    costs, best = _Costs(chain, scratchpad_bytes), [_Choice(0, ())]
+    for end in range(1, len(chain.stages) + 1):
+        choices = [_Choice(best[start].bytes + moved, (*best[start].parts, (start, end, count)))
+                   for start, moved, count in costs.before(end)]
+        # Of parts that are as good the longest one: it is the last that was found.
+        best.append(min(reversed(choices), key=lambda choice: choice.bytes))
+    return [(chain.part(start, end), count)
+            for start, end, count in best[-1].parts if end - start > 1]
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """How the first stages of a chain are cut, and the bytes that move.
+
+    Attributes:
+        parts: (first stage, stage behind the last one, number of bands).
+    """
+
+    bytes: int
+    parts: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Of a stage.
+
+    Attributes:
+        bytes, lines, line_bytes, positions: of its result, all or a line's.
+        weights: bytes.
+        halo: lines of its input that a band reads after the one before has read them as well.
+        is_padded: whether its input is.
+        added: results that are there beside its own, as another product is added to them.
+    """
+
+    bytes: int
+    lines: int
+    line_bytes: int
+    positions: int
+    weights: int
+    halo: int
+    is_padded: bool
+    added: int
+
+    @classmethod
+    def of(cls, stage: Stage, lines: int) -> "_Sizes":
+        tensor = tensor_of(stage.result)
+        count = max(tensor.shape[lines], 1)
+        halo = max(stage.lines_read(0, 1)[1] - stage.lines_read(1, 2)[0], 0)
+        return cls(tensor.bytes, tensor.shape[lines], tensor.bytes // count,
+                   prod(tensor.shape[:-1]) // count, stage.weight_bytes, halo,
+                   any(map(any, stage.padding)), len(stage.products) > 1)
+
+
+class _Costs:
+    """Bytes that parts of a chain move."""
+
+    def __init__(self, chain: Chain, scratchpad_bytes: int) -> None:
+        self.chain, self.scratchpad_bytes = chain, scratchpad_bytes
+        self.sizes = [_Sizes.of(stage, chain.lines) for stage in chain.stages]
+        self.reads = [chain.reads(number) for number in range(len(chain.stages))]
+        source = tensor_of(chain.stages[0].first.operands[0])
+        self.inputs = [source, *(tensor_of(stage.result) for stage in chain.stages[:-1])]
+
+    def before(self, end: int) -> Iterator[tuple[int, int, int]]:
+        """Parts up to a stage: the first stage, bytes moved, and a number of bands."""
+        for start in reversed(range(end)):
+            is_whole = _whole_bytes(self.sizes[start:end]) <= self._share(WHOLE)
+            if is_whole:
+                yield start, self._moved(start, end) + self._weights(start, end), 1
+            fewest = self._fewest(start, end)
+            if not is_whole and not fewest:
+                return  # neither is a longer part
+            if fewest and self._may_be_cut(start, end):
+                yield from ((start, *choice) for choice in self._banded(start, end, fewest))
+
+    def _banded(self, start: int, end: int, fewest: int) -> Iterator[tuple[int, int]]:
+        """Bytes with the fewest bands, and with as many as leave room for the weights."""
+        moved, weights = self._moved(start, end), self._weights(start, end)
+        source = self.inputs[start]
+        shared = self.sizes[start].halo * source.bytes // max(source.shape[self.chain.lines], 1)
+        again = (end - start) * TEXT_BYTES + shared
+        enough = self._enough(start, end, fewest)
+        if enough != fewest:
+            yield moved + fewest * (weights + again), fewest
+        last = self.sizes[end - 1]
+        if enough and (enough == fewest or last.lines * last.positions >= ROWS * enough):
+            yield moved + weights + enough * again, enough
+
+    def _may_be_cut(self, start: int, end: int) -> bool:
+        """Whether bands of a part make all that others read of it, and read lines as they come."""
+        inner = (read for reads in self.reads[start:end] for read in reads)
+        later = (read for reads in self.reads[end:] for read in reads)
+        return end - start > 1 and not any(
+            read.maker >= start and read.is_sliced for read in inner) and not any(
+            start <= read.maker < end - 1 for read in later)
+
+    def _share(self, share: tuple[int, int]) -> int:
+        return self.scratchpad_bytes * share[0] // share[1]
+
+    def _weights(self, start: int, end: int) -> int:
+        return sum(stage.weights for stage in self.sizes[start:end])
+
+    def _moved(self, start: int, end: int) -> int:
+        """Bytes of what is between this part and others."""
+        loaded = sum(read.bytes for number in range(start, end) for read in self.reads[number]
+                     if read.maker < start and not self._is_on_chip(read, number))
+        stored = {read.maker for number in range(end, len(self.reads))
+                  for read in self.reads[number]
+                  if start <= read.maker < end and not self._is_on_chip(read, number)}
+        return loaded + sum(self.sizes[maker].bytes for maker in stored)
+
+    def _is_on_chip(self, read: Read, reader: int) -> bool:
+        """Whether a value is small enough to stay on chip from one part to another."""
+        stages = self.chain.stages
+        apart = stages[reader].is_depthwise or (
+            read.maker >= 0 and stages[read.maker].is_depthwise)
+        return not apart and self.inputs[read.maker + 1].bytes <= self.scratchpad_bytes // SMALL
+
+    def _fewest(self, start: int, end: int) -> int:
+        """The least number of bands of a part, 0 when there are never few enough lines."""
+        room, held = self._share(ROOM), self._bands_held(start, end)
+        return next((count for count in range(2, self.sizes[end - 1].lines + 1)
+                     if self._band_bytes(start, held, count, 0) <= room), 0)
+
+    def _enough(self, start: int, end: int, fewest: int) -> int:
+        """The least number of bands with which there is room for the weights, 0 for none."""
+        room = self._share(KEPT) - self._weights(start, end)
+        held = self._bands_held(start, end)
+        return next((count for count in range(fewest, self.sizes[end - 1].lines + 1)
+                     if self._band_bytes(start, held, count, 1) <= room), 0)
+
+    def _bands_held(self, start: int, end: int) -> list[int]:
+        """For each result of a part its bands that are on chip at once: the next one is made while
+        the stage that is the last to read it is at work."""
+        last = list(range(start - 1, end - 1))
+        for number in range(start, end):
+            for read in self.reads[number]:
+                if read.maker >= start:
+                    last[read.maker - start] = number
+        return [reader - maker + 1 + self.sizes[maker].added
+                for maker, reader in enumerate(last, start)]
+
+    def _band_bytes(self, start: int, held: Sequence[int], count: int, halos: int) -> int:
+        """Of what is on chip while a part is cut in so many bands.
+
+        Args:
+            held: bands of each result; halos: 1 to count the lines that two bands need, or 0.
+        """
+        part = self.sizes[start : start + len(held)]
+        beyond = [*(halos * stage.halo for stage in part[1:]), 0]
+        sizes = [(-(-stage.lines // count) + halo) * stage.line_bytes * min(bands, count)
+                 for stage, halo, bands in zip(part, beyond, held, strict=True)]
+        # With few bands only so many stages are at work at the same time.
+        return max(sum(sizes[first : first + count]) for first in range(len(sizes)))
+
+
+def _whole_bytes(part: Sequence[_Sizes]) -> int:
+    """Most that is on chip at once when the part is not cut."""
+    sizes = [0, *(stage.bytes for stage in part[:-1]), 0]
+    padded = [2 * before.bytes for before, stage in pairwise(part) if stage.is_padded]
+    return max(*padded, *(a + b for a, b in pairwise(sizes)), 0)
