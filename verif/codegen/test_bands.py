@@ -46,6 +46,12 @@ def residual(x: Any) -> Any:
     return jax.nn.relu(x + conv(jax.nn.relu(conv(x, 3, 8)), 3, x.shape[-1]))
 
 
+def projected(x: Any) -> Any:
+    """A residual of another shape: the other summand is a product of the input."""
+    y = conv(jax.nn.relu(conv(jax.nn.relu(conv(x, 1, 8)), 3, 8)), 1, 24)
+    return jax.nn.relu(conv(x, 1, 24) + y)
+
+
 def stem(x: Any) -> Any:
     y = jax.nn.relu(conv(x, 7, 8, 2))
     return jax.lax.reduce_window(y, np.array(-np.inf, bfloat16), jax.lax.max, (1, 3, 3, 1),
@@ -61,6 +67,8 @@ CHAINS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "growing": (lambda x: inverted(inverted(conv(x, 3, 12, 2)), stride=2), (1, 49, 40, 3)),
     "residual": (residual, (1, 33, 30, 8)),
     "residual_twice": (lambda x: residual(residual(x)), (1, 33, 30, 8)),
+    "projected": (projected, (1, 33, 30, 8)),
+    "projected_and_residual": (lambda x: residual(projected(x)), (1, 33, 30, 8)),
     "dilated_convolution": (lambda x: conv(conv(x, 3, 8, 1, 2), 3, 8), (1, 40, 30, 8)),
     "stem": (stem, (1, 81, 77, 3)),
     "stem_and_blocks": (lambda x: residual(residual(stem(x))), (1, 129, 129, 3)),
