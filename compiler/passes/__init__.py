@@ -12,6 +12,7 @@
     contractions  contractions read their operands as they lie in memory
     extremes      argmax and argmin become reductions of one tensor
     share         equal operations become one
+    reshapes      work on reshaped values is done in the shape they were made in
     batch_dots    products of slices with one matrix become one product
     canonicalise  again, for what folding has uncovered
     fast_math     only on request: rewrites that change rounding
@@ -45,6 +46,7 @@ from compiler.passes.fuse import LEVELS, fuse
 from compiler.passes.joint_products import joint_products
 from compiler.passes.k_slices import k_slices
 from compiler.passes.pointwise import pointwise
+from compiler.passes.reshapes import reshapes
 from compiler.passes.row_slices import row_slices
 from compiler.passes.share import share
 from compiler.passes.slices import slices
@@ -55,7 +57,8 @@ __all__ = ["LEVELS", "SIMPLIFYING", "optimise"]
 
 SIMPLIFYING: tuple[Callable[[ModuleOp], None], ...] = (
     expand, canonicalise, carries, broadcasts, fold, unroll, fold, unroll, fold, static_slices,
-    pointwise, contractions, extremes, share, batch_dots, canonicalise,
+    pointwise, contractions, extremes, share, reshapes, batch_dots,
+    canonicalise,
 )
 """They keep every bit of every result."""
 

@@ -1,8 +1,8 @@
 """Conversions trade places with what only moves elements, so that it moves narrow ones.
 
-A slice of a widened tensor becomes a widened slice: streams widen for nothing, and the wide tensor
-is never stored. A concatenation that is narrowed becomes one of narrowed parts, each of which is
-narrowed where it is made. The two halves of a rotary embedding are the example.
+A slice or reshape of a widened tensor becomes a widened one: streams widen for nothing, and the
+wide tensor is never stored. A concatenation that is narrowed becomes one of narrowed parts, each of
+which is narrowed where it is made. The two halves of a rotary embedding are the example.
 """
 
 from xdsl.dialects.builtin import ModuleOp
@@ -12,9 +12,11 @@ from compiler.ir.ops import HloOp, erase_unused, insert_before, main_function, m
 from compiler.ir.types import tensor_of
 from compiler.passes.sink import is_free_conversion
 
+VIEWS = ("slice", "reshape")
+
 
 def conversions(module: ModuleOp) -> None:
-    """Rewrites every slice of a conversion, and every conversion of a concatenation."""
+    """Rewrites every view of a conversion, and every conversion of a concatenation."""
     block = main_function(module).body.block
     for op in list(block.ops):
         if not isinstance(op, HloOp) or not op.operands:
@@ -22,8 +24,9 @@ def conversions(module: ModuleOp) -> None:
         behind = op.operands[0].owner
         if not isinstance(behind, HloOp) or behind.parent is not block:
             continue
-        if op.kind == "slice" and is_free_conversion(behind):
-            part = make("slice", behind.operands, None, dict(op.attrs), location=op.source)
+        if op.kind in VIEWS and is_free_conversion(behind):
+            narrow = tensor_of(behind.operands[0]).with_shape(op.tensor.shape)
+            part = make(op.kind, behind.operands, [narrow], dict(op.attrs), location=op.source)
             insert_before(op, [part])
             replace(op, [_converted(op, part.results[0])])
         elif op.kind == "convert" and behind.kind == "concatenate" and _is_narrowed(op, behind):
