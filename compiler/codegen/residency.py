@@ -30,6 +30,9 @@ from hw.isa.params import LEVELS
 WORKING = {"dot_general": 4, "convolution": 4, "loop": 8, "concatenate": 8, "pad": 8}
 """What share of the scratchpad a group keeps for its buffers, as divisor."""
 OTHER_WORKING = 4
+IN_PLACE_WORKING = 6
+"""The same for a convolution that reads its input, padding included, where it lies on chip: what
+it needs is weights and a block of results."""
 ON_CHIP = ("concatenate", "pad")
 """Movements whose operands and results may be on chip."""
 
@@ -107,9 +110,15 @@ def plan(block: Block, config: AcceleratorConfig, candidates: Sequence[Resident]
     """
     operations = list(block.ops)
     made = {r.value for r in candidates}
-    room = [config.scratchpad_bytes - (reserved.get(op) or working_bytes(op, config, made))
-            for op in operations]
-    chosen = _compact(_improved(candidates, _placed(candidates, {}, room), room), room)
+    needed = {op: reserved.get(op) or working_bytes(op, config, made) for op in operations}
+    room = [config.scratchpad_bytes - needed[op] for op in operations]
+    chosen = _chosen(candidates, room)
+    starved = {op: config.scratchpad_bytes // OTHER_WORKING + tensor_of(op.operands[0]).bytes
+               for op in operations if needed[op] < config.scratchpad_bytes // OTHER_WORKING
+               and _is_padded(op) and all(r.value is not op.operands[0] for r in chosen)}
+    if starved:
+        room = [config.scratchpad_bytes - starved.get(op, needed[op]) for op in operations]
+        chosen = _chosen(candidates, room)
     residency = Residency()
     for resident, depth in chosen.items():
         addresses = residency.constants if resident.is_constant else residency.addresses
@@ -118,6 +127,11 @@ def plan(block: Block, config: AcceleratorConfig, candidates: Sequence[Resident]
     residency.limits = {op: config.scratchpad_bytes - n
                         for op, n in zip(operations, used, strict=True)}
     return residency
+
+
+def _chosen(candidates: Sequence[Resident], room: Sequence[int]) -> dict[Resident, int]:
+    """Residents for which there is room, with their distances from the top."""
+    return _compact(_improved(candidates, _placed(candidates, {}, room), room), room)
 
 
 def _used(chosen: Mapping[Resident, int], operations: int) -> list[int]:
@@ -210,7 +224,17 @@ def working_bytes(op: Operation, config: AcceleratorConfig,
     kind = op.attrs["kind"] if isinstance(op, HloOp) and op.kind == "fused" else ""
     if kind == "dot_general" and any(value in resident for value in op.operands):
         kind = "loop"
+    if _is_padded(op) and op.operands[0] in resident:
+        return config.scratchpad_bytes // IN_PLACE_WORKING
     return config.scratchpad_bytes // WORKING.get(kind, OTHER_WORKING)
+
+
+def _is_padded(op: Operation) -> bool:
+    """Whether a group is a convolution of what another one has put padding around."""
+    if not isinstance(op, HloOp) or op.kind != "fused" or op.attrs["kind"] != "convolution":
+        return False
+    maker = op.operands[0].owner
+    return isinstance(maker, HloOp) and maker.kind == "fused" and maker.attrs["kind"] == "pad"
 
 
 class _Candidates:
@@ -224,12 +248,13 @@ class _Candidates:
         self.read: dict[SSAValue, list[int]] = {}
         self.refused: set[SSAValue] = set()
         self.factors: dict[SSAValue, list[int]] = {}
+        self.again: Counter[SSAValue] = Counter()
         self.moved: Counter[SSAValue] = Counter()
         for number, op in enumerate(operations):
             self._note(number, op, parts)
         self.found = [r for r in map(self._resident, self.made) if r is not None]
         self.found += [self._constant(value, readers) for value, readers in self.factors.items()
-                       if len(readers) > 1]
+                       if len(readers) > 1 or self.again[value]]
 
     def _note(self, number: int, op: Operation, parts: dict[SSAValue, SSAValue]) -> None:
         readable: set[SSAValue] = set()
@@ -242,6 +267,7 @@ class _Candidates:
             if isinstance(analysed, Contraction):
                 for value in _constant_factors(analysed, self.config):
                     self.factors.setdefault(value, []).append(number)
+                    self.again[value] += _loaded_again(analysed, self.config)
             for load in _loads(analysed):
                 if load.value not in parts:
                     self.moved[load.value] += _bytes_read(load)
@@ -265,7 +291,7 @@ class _Candidates:
         line, tensor = self.config.line_bytes, tensor_of(value)
         size = tensor.size * min(tensor.element.size, ElementType.BF16.size)
         return Resident(value, readers[0], readers[-1], -(-size // line) * line,
-                        tensor.bytes * (len(readers) - 1))
+                        tensor.bytes * (len(readers) - 1) + self.again[value])
 
     def _resident(self, value: SSAValue) -> Resident | None:
         if value in self.refused or value not in self.read:
@@ -325,6 +351,22 @@ def _constant_factors(contraction: Contraction, config: AcceleratorConfig) -> It
         owner = contraction.rhs.value.owner
         if isinstance(owner, HloOp) and owner.kind == "constant":
             yield contraction.rhs.value
+
+
+def _loaded_again(contraction: Contraction, config: AcceleratorConfig) -> int:
+    """Bytes that a convolution of an input too large for the scratchpad loads more than once when
+    its weights do not stay: its accumulators hold some of the results' rows at a time, and these
+    need all weights, or some of their columns, and these need all of the input."""
+    op, source = contraction.op, tensor_of(contraction.lhs.value).bytes
+    room = config.scratchpad_bytes - config.scratchpad_bytes // IN_PLACE_WORKING
+    if op.kind != "convolution" or source <= room:
+        return 0
+    features = op.tensor.shape[op.attrs["dimension_numbers"]["output_feature_dimension"]]
+    rows, tiles = op.tensor.size // features, -(-features // config.array_cols)
+    held = config.accumulator_rows // 2  # the others are being filled
+    by_rows = tensor_of(contraction.rhs.value).bytes * (-(-rows * tiles // held) - 1)
+    by_columns = source * (-(-tiles // max(held // rows, 1)) - 1)
+    return min(by_rows, by_columns)
 
 
 def _unreadable_factors(contraction: Contraction, config: AcceleratorConfig

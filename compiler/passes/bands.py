@@ -46,7 +46,7 @@ def bands(module: ModuleOp, scratchpad_bytes: int) -> None:
             for part, count in parts_of(chain, scratchpad_bytes):
                 if count > 1:
                     _cut(part, count)
-                elif any(stage.is_depthwise for stage in part.stages):
+                else:
                     _pad(part)
     erase_unused(block)
 

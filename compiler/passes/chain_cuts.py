@@ -20,8 +20,10 @@ ROOM = 3, 8
 """Share of the scratchpad that bands may take, not counting the lines that two of them need."""
 KEPT = 3, 4
 """The same, counting those, and the weights that all bands use."""
-WHOLE = 3, 4
+WHOLE = 5, 6
 """The same for values of a chain that is not cut."""
+BEGINNING = 3, 4
+"""The same where a convolution begins the chain, which needs room for its input as well."""
 ROWS = 50
 """Positions of a band that more bands than necessary leave: with fewer the array waits for its own
 sums."""
@@ -61,7 +63,7 @@ class _Sizes:
         bytes, lines, line_bytes, positions: of its result, all or a line's.
         weights: bytes.
         halo: lines of its input that a band reads after the one before has read them as well.
-        is_padded: whether its input is.
+        padded: bytes of its input with the padding around it.
         added: results that are there beside its own, as another product is added to them.
     """
 
@@ -71,7 +73,7 @@ class _Sizes:
     positions: int
     weights: int
     halo: int
-    is_padded: bool
+    padded: int
     added: int
 
     @classmethod
@@ -81,7 +83,7 @@ class _Sizes:
         halo = max(stage.lines_read(0, 1)[1] - stage.lines_read(1, 2)[0], 0)
         return cls(tensor.bytes, tensor.shape[lines], tensor.bytes // count,
                    prod(tensor.shape[:-1]) // count, stage.weight_bytes, halo,
-                   any(map(any, stage.padding)), len(stage.products) > 1)
+                   _padded_bytes(stage, lines), len(stage.products) > 1)
 
 
 class _Costs:
@@ -97,7 +99,7 @@ class _Costs:
     def before(self, end: int) -> Iterator[tuple[int, int, int]]:
         """Parts up to a stage: the first stage, bytes moved, and a number of bands."""
         for start in reversed(range(end)):
-            is_whole = _whole_bytes(self.sizes[start:end]) <= self._share(WHOLE)
+            is_whole = self._is_whole(start, end)
             if is_whole:
                 yield start, self._moved(start, end) + self._weights(start, end), 1
             fewest = self._fewest(start, end)
@@ -105,6 +107,13 @@ class _Costs:
                 return  # neither is a longer part
             if fewest and self._may_be_cut(start, end):
                 yield from ((start, *choice) for choice in self._banded(start, end, fewest))
+
+    def _is_whole(self, start: int, end: int) -> bool:
+        """Whether there is room for what is between the stages of a part that is not cut."""
+        sizes = [0, *(stage.padded for stage in self.sizes[start + 1 : end]), 0]
+        begins = self.chain.stages[start].padding and not self.chain.stages[start].is_pooling
+        return sizes[1] <= self._share(BEGINNING if begins else WHOLE) and all(
+            a + b <= self._share(WHOLE) for a, b in pairwise(sizes))
 
     def _banded(self, start: int, end: int, fewest: int) -> Iterator[tuple[int, int]]:
         """Bytes with the fewest bands, and with as many as leave room for the weights."""
@@ -187,8 +196,8 @@ class _Costs:
         return max(sum(sizes[first : first + count]) for first in range(len(sizes)))
 
 
-def _whole_bytes(part: Sequence[_Sizes]) -> int:
-    """Most that is on chip at once when the part is not cut."""
-    sizes = [0, *(stage.bytes for stage in part[:-1]), 0]
-    padded = [2 * before.bytes for before, stage in pairwise(part) if stage.is_padded]
-    return max(*padded, *(a + b for a, b in pairwise(sizes)), 0)
+def _padded_bytes(stage: Stage, lines: int) -> int:
+    tensor = tensor_of(stage.first.operands[0])
+    around = dict(enumerate(stage.padding, lines))
+    return tensor.element.size * prod(
+        extent + sum(around.get(d, ())) for d, extent in enumerate(tensor.shape))
