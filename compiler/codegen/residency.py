@@ -170,11 +170,9 @@ def _improved(candidates: Sequence[Resident], chosen: dict[Resident, int], room:
         # By gain the best ones come first, in order of birth they lie more densely.
         by_gain = [resident, *sorted(near, key=lambda r: -r.gain)]
         by_birth = sorted([resident, *near], key=lambda r: (r.first, -r.bytes))
-        for order in (by_gain, by_birth):
-            again = _placed(order, around, room)
-            if resident in again and _saved(again) > _saved(near) + _saved(around):
-                chosen = {r: depth for r, depth in chosen.items() if r not in near} | again
-                break
+        again = max((_placed(order, around, room) for order in (by_gain, by_birth)), key=_saved)
+        if resident in again and _saved(again) > _saved(near) + _saved(around):
+            chosen = {r: depth for r, depth in chosen.items() if r not in near} | again
     return chosen
 
 
@@ -186,11 +184,11 @@ def _depth(resident: Resident, chosen: Mapping[Resident, int]) -> int:
     """The least distance from the top at which it overlaps none that lives at the same time; that
     of a value whose place it may share, if no other is in the way."""
     met = {other: depth for other, depth in chosen.items() if other.meets(resident)}
-    for partner in met:
-        if resident.shares_with(partner) and not any(
-                other is not partner and depth < met[partner] + resident.bytes
-                and met[partner] < depth + other.bytes for other, depth in met.items()):
-            return met[partner]
+    shared = [met[partner] for partner in met if resident.shares_with(partner) and not any(
+        other is not partner and depth < met[partner] + resident.bytes
+        and met[partner] < depth + other.bytes for other, depth in met.items())]
+    if shared:
+        return min(shared)
     taken = sorted((depth, depth + other.bytes) for other, depth in met.items())
     depth = 0
     for first, end in taken:
