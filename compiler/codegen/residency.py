@@ -54,7 +54,7 @@ class Resident:
 
     @property
     def is_constant(self) -> bool:
-        return isinstance(self.value.owner, HloOp) and self.value.owner.kind == "constant"
+        return _is_constant(self.value)
 
     @property
     def gain(self) -> float:
@@ -77,7 +77,7 @@ class Residency:
 
     Attributes:
         addresses: local address of each resident.
-        constants: the same of factors of contractions that are read again and again.
+        constants: the same of constants that contractions read again and again.
         limits: for each operation of the block the bytes that its buffers may use.
     """
 
@@ -221,12 +221,13 @@ class _Candidates:
         self.made: dict[SSAValue, list[int]] = {}
         self.read: dict[SSAValue, list[int]] = {}
         self.refused: set[SSAValue] = set()
-        self.factors: dict[SSAValue, list[int]] = {}
+        self.constants: dict[SSAValue, list[int]] = {}
+        self.widths: dict[SSAValue, int] = {}
         self.moved: Counter[SSAValue] = Counter()
         for number, op in enumerate(operations):
             self._note(number, op, parts)
         self.found = [r for r in map(self._resident, self.made) if r is not None]
-        self.found += [self._constant(value, readers) for value, readers in self.factors.items()
+        self.found += [self._constant(value, readers) for value, readers in self.constants.items()
                        if len(readers) > 1]
 
     def _note(self, number: int, op: Operation, parts: dict[SSAValue, SSAValue]) -> None:
@@ -238,8 +239,9 @@ class _Candidates:
             makes = not isinstance(analysed, Movement) or analysed.op.kind in (
                 *ON_CHIP, "reduce_window")
             if isinstance(analysed, Contraction):
-                for value in _constant_factors(analysed, self.config):
-                    self.factors.setdefault(value, []).append(number)
+                for value, width in _constants(analysed, self.config).items():
+                    self.constants.setdefault(value, []).append(number)
+                    self.widths[value] = max(self.widths.get(value, 0), width)
             for load in _loads(analysed):
                 if load.value not in parts:
                     self.moved[load.value] += _bytes_read(load)
@@ -261,7 +263,7 @@ class _Candidates:
 
     def _constant(self, value: SSAValue, readers: Sequence[int]) -> Resident:
         line, tensor = self.config.line_bytes, tensor_of(value)
-        size = tensor.size * min(tensor.element.size, ElementType.BF16.size)
+        size = tensor.size * self.widths[value]
         return Resident(value, readers[0], readers[-1], -(-size // line) * line,
                         tensor.bytes * (len(readers) - 1))
 
@@ -313,16 +315,39 @@ def _unreadable(analysed: Loop | Contraction | Movement, config: AcceleratorConf
         yield from _unreadable_factors(analysed, config)
 
 
+def _constants(contraction: Contraction, config: AcceleratorConfig) -> dict[SSAValue, int]:
+    """Constants that a contraction may read on chip, with the bytes of an element there: factors,
+    which are as narrow as the array takes them, and what its result is combined with."""
+    found = {value: min(tensor_of(value).element.size, ElementType.BF16.size)
+             for value in _constant_factors(contraction, config)}
+    for node in contraction.epilogue.nodes:
+        if isinstance(node, Load) and _is_constant(node.value):
+            found[node.value] = tensor_of(node.value).element.size
+    return found
+
+
+def _is_constant(value: SSAValue) -> bool:
+    return isinstance(value.owner, HloOp) and value.owner.kind == "constant"
+
+
 def _constant_factors(contraction: Contraction, config: AcceleratorConfig) -> Iterator[SSAValue]:
-    """Constants that the array multiplies by as they are."""
+    """Constants that are multiplied by as they are: those of a grouped convolution only when it is
+    depthwise."""
     op = contraction.op
     made = scheme(contraction.lhs.element, contraction.rhs.element,
                   op.attrs.get("precision_config", ()), config.int8)
-    shared = op.attrs.get("feature_group_count", 1) == 1
-    if shared and made.parts == (1, 1) and not made.is_folded:
-        owner = contraction.rhs.value.owner
-        if isinstance(owner, HloOp) and owner.kind == "constant":
-            yield contraction.rhs.value
+    groups = op.attrs.get("feature_group_count", 1)
+    as_is = groups in (1, _features(contraction)) and made.parts == (1, 1) and not made.is_folded
+    if as_is and _is_constant(contraction.rhs.value):
+        yield contraction.rhs.value
+
+
+def _features(contraction: Contraction) -> int:
+    """Input features of a convolution, 1 for a product."""
+    if contraction.op.kind == "dot_general":
+        return 1
+    dimension = contraction.op.attrs["dimension_numbers"]["input_feature_dimension"]
+    return contraction.lhs.view.shape[dimension]
 
 
 def _unreadable_factors(contraction: Contraction, config: AcceleratorConfig
