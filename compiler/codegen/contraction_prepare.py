@@ -17,10 +17,11 @@ int8 the digits are multiplied as bf16, exact in f32 over at most EXACT_RUN step
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from xdsl.ir import SSAValue
 
 from compiler.codegen import elementwise
 from compiler.codegen.commands import LOCAL
@@ -180,20 +181,31 @@ def prepare(context: Context, load: Load, parts: int, local: ElementType, order:
 
 
 def _kept(context: Context, load: Load, prepared: Prepared, location: Location) -> Prepared:
-    """The constant on chip if it is to stay there; loaded when it is first asked for."""
-    address = context.kept.get(load.value)
-    if address is None or len(prepared.places) > 1:
+    """The constant on chip if it is to stay there."""
+    if len(prepared.places) > 1:
         return prepared
     (place,) = prepared.places
+    return replace(prepared, places=(kept(context, load.value, place, location),))
+
+
+def kept(context: Context, value: SSAValue, place: Place, location: Location) -> Place:
+    """Where a constant lies on chip if it is to stay there, loaded when it is first asked for.
+
+    Args:
+        place: in DRAM.
+    """
+    address = context.kept.get(value)
+    if address is None:
+        return place
     size, dtype = place.tensor.element.size, place.tensor.element.memory
-    if load.value not in context.loaded:
-        context.loaded[load.value] = place
+    if value not in context.loaded:
+        context.loaded[value] = place
         for transfer in transfers(place.window, place.offset, address,
                                   [Step(place.tensor.size, size, size)], dtype, dtype):
             context.load(transfer, location)
-    if context.loaded[load.value] != place:
-        return prepared  # it is kept in another layout
-    return Prepared((Place(LOCAL, address, place.tensor),), prepared.view)
+    if context.loaded[value] != place:
+        return place  # it is kept in another layout
+    return Place(LOCAL, address, place.tensor)
 
 
 def arranged(context: Context, operand: Prepared, order: Sequence[int], location: Location

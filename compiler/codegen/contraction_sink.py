@@ -3,7 +3,7 @@
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_fold import FoldSums
 from compiler.codegen.contraction_output import ComputeResult, Epilogue, Grid, Output, StoreSums
-from compiler.codegen.contraction_prepare import Scheme
+from compiler.codegen.contraction_prepare import Scheme, kept
 from compiler.codegen.contraction_work import Sink
 from compiler.codegen.elementwise import WORD
 from compiler.codegen.loop_graph import build
@@ -17,8 +17,10 @@ DIRECT = (ElementType.F32, ElementType.BF16, ElementType.I32, ElementType.U32)
 
 
 def epilogue_of(context: Context, contraction: Contraction) -> Epilogue:
-    """The computation that follows a contraction."""
-    built = build(context, contraction.epilogue.nodes)
+    """The computation that follows a contraction; constants that stay on chip are read there."""
+    location = contraction.op.source
+    built = build(context, contraction.epilogue.nodes,
+                  lambda value: kept(context, value, context.place(value), location))
     results = contraction.epilogue.results
     return Epilogue(built.graph, built.operands, tuple(built.stored(results)),
                     tuple(context.place(r.value) for r in results))

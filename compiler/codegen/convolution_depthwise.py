@@ -191,9 +191,9 @@ def emit(context: Context, conv: Depthwise, plan: Plan, grid: Grid, epilogue: Ep
     output = _Output(context, grid, epilogue, conv, fused, array, location)
     size = max(conv.source.tile_bytes(part.sizes) for part in rows)
     buffers = min(BUFFERS, len(rows))
-    with context.buffer(conv.weight_bytes + buffers * size, location) as weights:
-        _load_weights(context, conv, weights, location)
-        tiles = [weights + conv.weight_bytes + number * size for number in range(buffers)]
+    with context.buffer(conv.weight_bytes + buffers * size, location) as buffer:
+        weights = _weights(context, conv, buffer, location)
+        tiles = [buffer + conv.weight_bytes + number * size for number in range(buffers)]
         # The vector unit copies a tile on chip before its own part of the work on the one before.
         ahead = 1 if conv.source.on_chip else 0
         brought = [_bring(activations, number, tiles) for number in range(min(ahead, len(rows)))]
@@ -218,8 +218,16 @@ def _bring(activations: WindowActivations, number: int, tiles: Sequence[int]) ->
     return address
 
 
+def _weights(context: Context, conv: Depthwise, buffer: int, location: Location) -> int:
+    """Local address of the weights, [kernel positions][features]: loaded into a buffer unless they
+    are on chip."""
+    if conv.kernel.on_chip:
+        return conv.kernel.places[0][1]
+    _load_weights(context, conv, buffer, location)
+    return buffer
+
+
 def _load_weights(context: Context, conv: Depthwise, address: int, location: Location) -> None:
-    """[kernel positions][features]."""
     kernel = conv.kernel
     window, offset = kernel.places[0]
     size, unit = kernel.dram_type.size, kernel.local_type.size

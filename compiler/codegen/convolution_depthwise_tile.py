@@ -53,6 +53,9 @@ class Depthwise:
 
     @property
     def weight_bytes(self) -> int:
+        """Scratchpad for the weights, beside that of a constant on chip."""
+        if self.kernel.on_chip:
+            return 0
         return prod(self.taps) * self.features * self.kernel.local_type.size
 
 

@@ -1,11 +1,12 @@
 """The nodes of a loop as a graph of vector operations."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from xdsl.ir import SSAValue
 
-from compiler.codegen.context import Context
+from compiler.codegen.context import Context, Place
 from compiler.codegen.graph import Graph, leave_to_streams
 from compiler.codegen.operands import Operand
 from compiler.errors import CompileError
@@ -41,8 +42,12 @@ def literal_bits(literal: Literal) -> int:
     return int(to_lanes(np.asarray(literal.value, literal.element.numpy))[0])
 
 
-def build(context: Context, nodes: Sequence[Node]) -> LoopGraph:
+def build(context: Context, nodes: Sequence[Node],
+          place: Callable[[SSAValue], Place] | None = None) -> LoopGraph:
     """The graph of a loop's nodes.
+
+    Args:
+        place: where it reads a value; by default where the context has it.
 
     Raises:
         CompileError: an operation has no code for this use.
@@ -56,20 +61,23 @@ def build(context: Context, nodes: Sequence[Node]) -> LoopGraph:
         elif isinstance(node, Apply):
             values.append(_apply(graph, node, [values[a] for a in node.arguments]))
         else:
-            operands.append(_operand(context, node))
+            operands.append(_operand(node, place or context.place))
             values.append(_read(graph, node, len(operands) - 1))
     return LoopGraph(graph, tuple(values), tuple(operands))
 
 
 def operand_of(context: Context, node: Load | Index) -> Operand:
     """What a node reads, as an operand of a nest."""
-    if isinstance(node, Index):
-        return Operand(None, node.view)
-    return Operand(context.place(node.value), node.view)
+    return _walk(node, context.place)
 
 
-def _operand(context: Context, node: Load | Index | Accumulated) -> Operand | None:
-    return None if isinstance(node, Accumulated) else operand_of(context, node)
+def _walk(node: Load | Index, place: Callable[[SSAValue], Place]) -> Operand:
+    return Operand(None if isinstance(node, Index) else place(node.value), node.view)
+
+
+def _operand(node: Load | Index | Accumulated, place: Callable[[SSAValue], Place]
+             ) -> Operand | None:
+    return None if isinstance(node, Accumulated) else _walk(node, place)
 
 
 def _read(graph: Graph, node: Load | Index | Accumulated, number: int) -> int:

@@ -3,6 +3,7 @@
 from compiler.codegen.context import Context, Place
 from compiler.codegen.copies import copy, fill
 from compiler.codegen.padding import pad, source
+from compiler.codegen.parts import strides_inside
 from compiler.errors import CompileError
 from compiler.ir.loops import Load, Movement
 from compiler.ops.registry import UnsupportedError, register_template, template
@@ -38,7 +39,8 @@ def concatenate(context: Context, movement: Movement) -> None:
         view = View(tensor.shape, strides, first * strides[dimension])
         part = source(context, node)
         if isinstance(node, Load) and context.place(node.value) == Place(
-                target.window, target.offset + view.offset * tensor.element.size, tensor):
+                target.window, target.offset + view.offset * tensor.element.size, tensor,
+                strides_inside(tensor.shape, dimension, strides)):
             pass  # made where it belongs
         elif isinstance(part, int):
             fill(context, target, part, location, view)

@@ -1,6 +1,6 @@
 """Values that are made in their place in a larger one, so that putting them there costs nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -25,7 +25,7 @@ class Part:
 
 
 def parts_of(block: Block) -> dict[SSAValue, Part]:
-    """Each value that only a concatenation reads, as one run of its result, or only a pad does."""
+    """Each value that only a concatenation or a pad reads, and that can be made in its result."""
     found: dict[SSAValue, Part] = {}
     for op in block.ops:
         if isinstance(op, HloOp) and op.kind == "fused":
@@ -45,12 +45,40 @@ def _movement(group: HloOp) -> Movement:
 
 def _runs(group: HloOp, movement: Movement) -> Iterator[tuple[SSAValue, Part]]:
     whole, dimension = group.results[0], movement.op.attrs["dimension"]
-    offset = 0
+    strides, first = movement.op.tensor.strides, 0
     for node, tensor in zip(movement.operands, movement.op.call.operands, strict=True):
-        if isinstance(node, Load) and prod(tensor.shape[:dimension]) == 1 \
-                and node.view.is_whole and _is_made_for(node.value, group):
-            yield node.value, Part(whole, offset)
-        offset += tensor.bytes
+        inside = strides_inside(tensor.shape, dimension, strides)
+        if isinstance(node, Load) and node.view.is_whole and _is_made_for(node.value, group) \
+                and (inside is None or _may_be_inside(node.value)):
+            yield node.value, Part(whole, first * strides[dimension] * tensor.element.size, inside)
+        first += tensor.shape[dimension]
+
+
+def strides_inside(shape: Sequence[int], dimension: int, strides: tuple[int, ...]
+                   ) -> tuple[int, ...] | None:
+    """Strides of a value that is one of those put together along a dimension; None when it is one
+    run of the result.
+
+    Args:
+        strides: of the result, in elements.
+    """
+    return None if prod(shape[:dimension]) == 1 else strides
+
+
+def _may_be_inside(value: SSAValue) -> bool:
+    """Whether a contraction makes a value, and writes it with any strides when it is on chip."""
+    group = value.owner
+    assert isinstance(group, HloOp)
+    analysed = analyse(group)
+    if len(group.results) != 1 or not isinstance(analysed, Contraction):
+        return False
+    attrs = analysed.op.attrs
+    if analysed.op.kind == "dot_general":
+        return not attrs["dot_dimension_numbers"]["lhs_batching_dimensions"]
+    dims = attrs["dimension_numbers"]
+    order = (dims["output_batch_dimension"], *dims["output_spatial_dimensions"],
+             dims["output_feature_dimension"])
+    return order == tuple(range(len(order)))
 
 
 def _padded(group: HloOp, movement: Movement) -> Iterator[tuple[SSAValue, Part]]:
@@ -62,7 +90,7 @@ def _padded(group: HloOp, movement: Movement) -> Iterator[tuple[SSAValue, Part]]
         return
     maker, tensor = node.value.owner, movement.op.tensor
     assert isinstance(maker, HloOp)
-    if len(maker.results) == 1 and _is_by_array(maker):
+    if _may_be_inside(node.value) and _is_by_array(maker):
         first = sum(a * b for a, b in zip(low, tensor.strides, strict=True))
         yield node.value, Part(group.results[0], first * tensor.element.size, tensor.strides)
 

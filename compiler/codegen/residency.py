@@ -46,6 +46,8 @@ class Resident:
         bytes: rounded up to whole lines of the scratchpad.
         saved: bytes that need not be loaded or stored.
         takes_over: values in whose place it may be made, as they are read for the last time then.
+        is_buffer: the value is a factor that one contraction keeps in its own buffers, for which
+            there has to be room.
     """
 
     value: SSAValue
@@ -54,10 +56,11 @@ class Resident:
     bytes: int
     saved: int
     takes_over: tuple[SSAValue, ...] = ()
+    is_buffer: bool = False
 
     @property
     def is_constant(self) -> bool:
-        return isinstance(self.value.owner, HloOp) and self.value.owner.kind == "constant"
+        return _is_constant(self.value)
 
     @property
     def gain(self) -> float:
@@ -80,7 +83,7 @@ class Residency:
 
     Attributes:
         addresses: local address of each resident.
-        constants: the same of factors of contractions that are read again and again.
+        constants: the same of constants that contractions read again and again.
         limits: for each operation of the block the bytes that its buffers may use.
     """
 
@@ -130,8 +133,10 @@ def plan(block: Block, config: AcceleratorConfig, candidates: Sequence[Resident]
 
 
 def _chosen(candidates: Sequence[Resident], room: Sequence[int]) -> dict[Resident, int]:
-    """Residents for which there is room, with their distances from the top."""
-    return _compact(_improved(candidates, _placed(candidates, {}, room), room), room)
+    """Residents for which there is room, with their distances from the top; without buffers,
+    which have got their room now."""
+    chosen = _improved(candidates, _placed(candidates, {}, room), room)
+    return _compact({r: depth for r, depth in chosen.items() if not r.is_buffer}, room)
 
 
 def _used(chosen: Mapping[Resident, int], operations: int) -> list[int]:
@@ -184,11 +189,9 @@ def _improved(candidates: Sequence[Resident], chosen: dict[Resident, int], room:
         # By gain the best ones come first, in order of birth they lie more densely.
         by_gain = [resident, *sorted(near, key=lambda r: -r.gain)]
         by_birth = sorted([resident, *near], key=lambda r: (r.first, -r.bytes))
-        for order in (by_gain, by_birth):
-            again = _placed(order, around, room)
-            if resident in again and _saved(again) > _saved(near) + _saved(around):
-                chosen = {r: depth for r, depth in chosen.items() if r not in near} | again
-                break
+        again = max((_placed(order, around, room) for order in (by_gain, by_birth)), key=_saved)
+        if resident in again and _saved(again) > _saved(near) + _saved(around):
+            chosen = {r: depth for r, depth in chosen.items() if r not in near} | again
     return chosen
 
 
@@ -200,11 +203,11 @@ def _depth(resident: Resident, chosen: Mapping[Resident, int]) -> int:
     """The least distance from the top at which it overlaps none that lives at the same time; that
     of a value whose place it may share, if no other is in the way."""
     met = {other: depth for other, depth in chosen.items() if other.meets(resident)}
-    for partner in met:
-        if resident.shares_with(partner) and not any(
-                other is not partner and depth < met[partner] + resident.bytes
-                and met[partner] < depth + other.bytes for other, depth in met.items()):
-            return met[partner]
+    shared = [met[partner] for partner in met if resident.shares_with(partner) and not any(
+        other is not partner and depth < met[partner] + resident.bytes
+        and met[partner] < depth + other.bytes for other, depth in met.items())]
+    if shared:
+        return min(shared)
     taken = sorted((depth, depth + other.bytes) for other, depth in met.items())
     depth = 0
     for first, end in taken:
@@ -247,14 +250,16 @@ class _Candidates:
         self.made: dict[SSAValue, list[int]] = {}
         self.read: dict[SSAValue, list[int]] = {}
         self.refused: set[SSAValue] = set()
-        self.factors: dict[SSAValue, list[int]] = {}
-        self.again: Counter[SSAValue] = Counter()
+        self.constants: dict[SSAValue, list[int]] = {}
+        self.widths: dict[SSAValue, int] = {}
+        self.buffers: list[Resident] = []
         self.moved: Counter[SSAValue] = Counter()
         for number, op in enumerate(operations):
             self._note(number, op, parts)
         self.found = [r for r in map(self._resident, self.made) if r is not None]
-        self.found += [self._constant(value, readers) for value, readers in self.factors.items()
-                       if len(readers) > 1 or self.again[value]]
+        self.found += [self._constant(value, readers) for value, readers in self.constants.items()
+                       if len(readers) > 1]
+        self.found += self.buffers
 
     def _note(self, number: int, op: Operation, parts: dict[SSAValue, SSAValue]) -> None:
         readable: set[SSAValue] = set()
@@ -265,9 +270,10 @@ class _Candidates:
             makes = not isinstance(analysed, Movement) or analysed.op.kind in (
                 *ON_CHIP, "reduce_window")
             if isinstance(analysed, Contraction):
-                for value in _constant_factors(analysed, self.config):
-                    self.factors.setdefault(value, []).append(number)
-                    self.again[value] += _loaded_again(analysed, self.config)
+                for value, width in _constants(analysed, self.config).items():
+                    self.constants.setdefault(value, []).append(number)
+                    self.widths[value] = max(self.widths.get(value, 0), width)
+                self._note_buffer(number, analysed)
             for load in _loads(analysed):
                 if load.value not in parts:
                     self.moved[load.value] += _bytes_read(load)
@@ -289,9 +295,16 @@ class _Candidates:
 
     def _constant(self, value: SSAValue, readers: Sequence[int]) -> Resident:
         line, tensor = self.config.line_bytes, tensor_of(value)
-        size = tensor.size * min(tensor.element.size, ElementType.BF16.size)
+        size = tensor.size * self.widths[value]
         return Resident(value, readers[0], readers[-1], -(-size // line) * line,
-                        tensor.bytes * (len(readers) - 1) + self.again[value])
+                        tensor.bytes * (len(readers) - 1))
+
+    def _note_buffer(self, number: int, contraction: Contraction) -> None:
+        weights = contraction.rhs.value
+        again = _loaded_again(contraction, self.config)
+        if again:
+            self.buffers.append(Resident(weights, number, number, tensor_of(weights).bytes, again,
+                                         is_buffer=True))
 
     def _resident(self, value: SSAValue) -> Resident | None:
         if value in self.refused or value not in self.read:
@@ -341,16 +354,39 @@ def _unreadable(analysed: Loop | Contraction | Movement, config: AcceleratorConf
         yield from _unreadable_factors(analysed, config)
 
 
+def _constants(contraction: Contraction, config: AcceleratorConfig) -> dict[SSAValue, int]:
+    """Constants that a contraction may read on chip, with the bytes of an element there: factors,
+    which are as narrow as the array takes them, and what its result is combined with."""
+    found = {value: min(tensor_of(value).element.size, ElementType.BF16.size)
+             for value in _constant_factors(contraction, config)}
+    for node in contraction.epilogue.nodes:
+        if isinstance(node, Load) and _is_constant(node.value):
+            found[node.value] = tensor_of(node.value).element.size
+    return found
+
+
+def _is_constant(value: SSAValue) -> bool:
+    return isinstance(value.owner, HloOp) and value.owner.kind == "constant"
+
+
 def _constant_factors(contraction: Contraction, config: AcceleratorConfig) -> Iterator[SSAValue]:
-    """Constants that the array multiplies by as they are."""
+    """Constants that are multiplied by as they are: those of a grouped convolution only when it is
+    depthwise."""
     op = contraction.op
     made = scheme(contraction.lhs.element, contraction.rhs.element,
                   op.attrs.get("precision_config", ()), config.int8)
-    shared = op.attrs.get("feature_group_count", 1) == 1
-    if shared and made.parts == (1, 1) and not made.is_folded:
-        owner = contraction.rhs.value.owner
-        if isinstance(owner, HloOp) and owner.kind == "constant":
-            yield contraction.rhs.value
+    groups = op.attrs.get("feature_group_count", 1)
+    as_is = groups in (1, _features(contraction)) and made.parts == (1, 1) and not made.is_folded
+    if as_is and _is_constant(contraction.rhs.value):
+        yield contraction.rhs.value
+
+
+def _features(contraction: Contraction) -> int:
+    """Input features of a convolution, 1 for a product."""
+    if contraction.op.kind == "dot_general":
+        return 1
+    dimension = contraction.op.attrs["dimension_numbers"]["input_feature_dimension"]
+    return contraction.lhs.view.shape[dimension]
 
 
 def _loaded_again(contraction: Contraction, config: AcceleratorConfig) -> int:

@@ -93,7 +93,7 @@ def optimise(module: ModuleOp, *, fusion: str = "full", relaxed: bool = False,
         if relaxed:
             k_slices(module, scratchpad_bytes)
         row_slices(module)
-        bands(module, scratchpad_bytes)
+        bands(module, scratchpad_bytes, array_cols)
         slices(module, scratchpad_bytes)
         conversions(module)
         joint_products(module, array_cols)

@@ -12,7 +12,6 @@ the vector unit read them where they lie.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from xdsl.dialects.builtin import ModuleOp
@@ -20,7 +19,6 @@ from xdsl.ir import SSAValue
 
 from compiler.ir.ops import (
     HloOp,
-    constant,
     erase_unused,
     insert_before,
     main_function,
@@ -29,11 +27,13 @@ from compiler.ir.ops import (
 )
 from compiler.ir.types import tensor_of
 from compiler.passes.chain_cuts import parts_of
+from compiler.passes.chain_pieces import Lines, interleaved, padded
 from compiler.passes.chains import Chain, Stage, band_ends, chain_from, origin, work_beside
+from compiler.passes.channels import cut_channels
 from compiler.passes.slicing import Slicer, resized
 
 
-def bands(module: ModuleOp, scratchpad_bytes: int) -> None:
+def bands(module: ModuleOp, scratchpad_bytes: int, array_cols: int) -> None:
     """Cuts every chain that moves fewer bytes in bands."""
     block = main_function(module).body.block
     taken: set[HloOp] = set()
@@ -43,21 +43,14 @@ def bands(module: ModuleOp, scratchpad_bytes: int) -> None:
             if chain is None:
                 continue
             taken.update(op for stage in chain.stages for op in stage.ops)
-            for part, count in parts_of(chain, scratchpad_bytes):
-                if count > 1:
-                    _cut(part, count)
+            for part, pieces in parts_of(chain, scratchpad_bytes, array_cols):
+                if pieces.bands > 1:
+                    _cut(part, pieces.bands)
+                elif pieces.channels:
+                    cut_channels(part, pieces.channels)
                 else:
                     _pad(part)
     erase_unused(block)
-
-
-@dataclass
-class _Band:
-    """Lines of a value on chip, padded for the stage that reads it."""
-
-    start: int
-    end: int
-    value: SSAValue
 
 
 def _cut(chain: Chain, count: int) -> None:
@@ -66,8 +59,8 @@ def _cut(chain: Chain, count: int) -> None:
     beside = [work_beside(chain, stage, count) for stage in chain.stages]
     slicer = Slicer(lambda _: False)
     made: list[list[list[HloOp]]] = [[] for _ in chain.stages]
-    held: dict[int, _Band] = {}
-    parts: list[list[_Band]] = [[] for _ in chain.stages]
+    held: dict[int, Lines] = {}
+    parts: list[list[Lines]] = [[] for _ in chain.stages]
     for band in range(len(ends[0])):
         for number, stage in enumerate(chain.stages):
             start, end = ends[number][band - 1] if band else 0, ends[number][band]
@@ -76,21 +69,21 @@ def _cut(chain: Chain, count: int) -> None:
                 source = held.get(number - 1)
                 _know_residuals(slicer, chain, stage, (start, end), parts)
                 part = _apply(slicer, stage, lines, (start, end), source, beside[number])
-                parts[number].append(_Band(start, end, part))
+                parts[number].append(Lines(start, end, part))
                 if number < len(chain.stages) - 1:
                     held[number] = _extended(slicer, chain, number, held.get(number),
-                                             _Band(start, end, part), ends[number + 1][band - 1]
+                                             Lines(start, end, part), ends[number + 1][band - 1]
                                              if band else 0)
             made[number].append(slicer.made[done:])
     last = chain.stages[-1].ops[-1]
     join = make("concatenate", [band.value for band in parts[-1]], None, {"dimension": lines},
                 location=last.source)
-    insert_before(last, [*_interleaved(chain, made), join])
+    insert_before(last, [*interleaved(chain, made), join])
     replace(last, join.results)
 
 
 def _know_residuals(slicer: Slicer, chain: Chain, stage: Stage, lines: tuple[int, int],
-                    parts: Sequence[Sequence[_Band]]) -> None:
+                    parts: Sequence[Sequence[Lines]]) -> None:
     """Puts together the lines of results of earlier stages that elementwise work reads."""
     start, end = lines
     read = {origin(value) for op in stage.ops[1:] for value in op.operands}
@@ -111,8 +104,8 @@ def _pad(chain: Chain) -> None:
     """Pads what is between the stages, all lines at once."""
     for before, stage in pairwise(chain.stages):
         if stage.padding:
-            whole = _Band(0, tensor_of(before.result).shape[chain.lines], before.result)
-            made, band = _padded(chain, whole, stage)
+            whole = Lines(0, tensor_of(before.result).shape[chain.lines], before.result)
+            made, band = padded(chain, whole, stage)
             first = make(stage.first.kind, [band.value, *stage.first.operands[1:]],
                          [stage.first.tensor],
                          stage.padded(((0, 0),) * len(stage.padding)),
@@ -122,27 +115,15 @@ def _pad(chain: Chain) -> None:
             stage.ops[0] = first
 
 
-def _interleaved(chain: Chain, made: Sequence[Sequence[Sequence[HloOp]]]) -> list[HloOp]:
-    """The operations of all bands in an order in which no stage waits for the one before."""
-    count = len(made[0])
-    order = list(range(len(made)))
-    if sum(stage.is_depthwise for stage in chain.stages) > 1:
-        # The vector unit's long work first: the array fills the accumulators meanwhile.
-        order.sort(key=lambda k: (not chain.stages[k].is_depthwise, -k))
-    return [op for step in range(count + len(made) - 1)
-            for number in order if 0 <= step - number < count
-            for op in made[number][step - number]]
-
-
-def _extended(slicer: Slicer, chain: Chain, number: int, before: _Band | None, new: _Band,
-              done: int) -> _Band:
+def _extended(slicer: Slicer, chain: Chain, number: int, before: Lines | None, new: Lines,
+              done: int) -> Lines:
     """New lines behind those that the next stage reads again.
 
     Args:
         new: lines as they are; done: lines of its result that the next stage has made.
     """
     reader = chain.stages[number + 1]
-    made, new = _padded(chain, new, reader)
+    made, new = padded(chain, new, reader)
     slicer.made += made
     first = reader.lines_read(done, done + 1)[0]
     if before is None or first >= new.start:
@@ -151,30 +132,11 @@ def _extended(slicer: Slicer, chain: Chain, number: int, before: _Band | None, n
     join = make("concatenate", [halo, new.value], None, {"dimension": chain.lines},
                 location=reader.first.source)
     slicer.made.append(join)
-    return _Band(first, new.end, join.results[0])
-
-
-def _padded(chain: Chain, new: _Band, reader: Stage) -> tuple[list[HloOp], _Band]:
-    """New lines with the padding around them, and the operations that make them."""
-    if not any(map(any, reader.padding)):
-        return [], new
-    tensor, lines = tensor_of(new.value), chain.lines
-    whole = tensor_of(reader.first.operands[0]).shape[lines]
-    (top, bottom), *others = reader.padding
-    top, bottom = top if new.start == 0 else 0, bottom if new.end == whole else 0
-    sides = dict(enumerate([(top, bottom), *others], lines))
-    low, high = (tuple(sides.get(d, (0, 0))[side] for d in range(tensor.rank)) for side in (0, 1))
-    outside = constant(reader.outside, reader.first.source)
-    shape = tuple(a + n + b for a, n, b in zip(low, tensor.shape, high, strict=True))
-    pad = make("pad", [new.value, outside.results[0]], [tensor.with_shape(shape)], {
-        "edge_padding_low": low, "edge_padding_high": high,
-        "interior_padding": (0,) * tensor.rank}, location=reader.first.source)
-    start = new.start + reader.padding[0][0]
-    return [outside, pad], _Band(start - top, start + new.end - new.start + bottom, pad.results[0])
+    return Lines(first, new.end, join.results[0])
 
 
 def _apply(slicer: Slicer, stage: Stage, lines: int, result: tuple[int, int],
-           source: _Band | None, beside: tuple[int, int]) -> SSAValue:
+           source: Lines | None, beside: tuple[int, int]) -> SSAValue:
     """Some lines of a stage's result.
 
     Args:

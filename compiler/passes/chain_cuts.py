@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 
+from xdsl.ir import Block
+
 from compiler.ir.types import tensor_of
-from compiler.passes.chains import Chain, Read, Stage
+from compiler.passes.chains import Chain, Read, Stage, origin
+from compiler.passes.channels import keeps_channels
 
 SMALL = 3
 """Values of at most this part of the scratchpad are on chip anyway."""
@@ -31,16 +34,33 @@ TEXT_BYTES = 2000
 """Program text of a stage of a band."""
 
 
-def parts_of(chain: Chain, scratchpad_bytes: int) -> list[tuple[Chain, int]]:
-    """A chain cut so that the fewest bytes move: the parts, and their numbers of bands."""
-    costs, best = _Costs(chain, scratchpad_bytes), [_Choice(0, ())]
+@dataclass(frozen=True)
+class Pieces:
+    """How a part of a chain is cut.
+
+    Attributes:
+        bands: of lines; 1 when it is not cut so.
+        channels: of a slice, for all stages but the last one; 0 when it is not cut so.
+    """
+
+    bands: int = 1
+    channels: int = 0
+
+
+def parts_of(chain: Chain, scratchpad_bytes: int, array_cols: int) -> list[tuple[Chain, Pieces]]:
+    """A chain cut so that the fewest bytes move: the parts, and how each of them is cut.
+
+    Args:
+        array_cols: slices of channels are whole blocks of so many.
+    """
+    costs, best = _Costs(chain, scratchpad_bytes, array_cols), [_Choice(0, ())]
     for end in range(1, len(chain.stages) + 1):
-        choices = [_Choice(best[start].bytes + moved, (*best[start].parts, (start, end, count)))
-                   for start, moved, count in costs.before(end)]
+        choices = [_Choice(best[start].bytes + moved, (*best[start].parts, (start, end, pieces)))
+                   for start, moved, pieces in costs.before(end)]
         # Of parts that are as good the longest one: it is the last that was found.
         best.append(min(reversed(choices), key=lambda choice: choice.bytes))
-    return [(chain.part(start, end), count)
-            for start, end, count in best[-1].parts if end - start > 1]
+    return [(chain.part(start, end), pieces)
+            for start, end, pieces in best[-1].parts if end - start > 1]
 
 
 @dataclass(frozen=True)
@@ -48,11 +68,11 @@ class _Choice:
     """How the first stages of a chain are cut, and the bytes that move.
 
     Attributes:
-        parts: (first stage, stage behind the last one, number of bands).
+        parts: (first stage, stage behind the last one, how it is cut).
     """
 
     bytes: int
-    parts: tuple[tuple[int, int, int], ...]
+    parts: tuple[tuple[int, int, Pieces], ...]
 
 
 @dataclass(frozen=True)
@@ -60,10 +80,10 @@ class _Sizes:
     """Of a stage.
 
     Attributes:
-        bytes, lines, line_bytes, positions: of its result, all or a line's.
+        bytes, lines, line_bytes, positions: of its result, all or a line's; `channels`.
         weights: bytes.
         halo: lines of its input that a band reads after the one before has read them as well.
-        padded: bytes of its input with the padding around it.
+        input_bytes: of its input, with the padding around it.
         added: results that are there beside its own, as another product is added to them.
     """
 
@@ -71,9 +91,10 @@ class _Sizes:
     lines: int
     line_bytes: int
     positions: int
+    channels: int
     weights: int
     halo: int
-    padded: int
+    input_bytes: int
     added: int
 
     @classmethod
@@ -82,35 +103,78 @@ class _Sizes:
         count = max(tensor.shape[lines], 1)
         halo = max(stage.lines_read(0, 1)[1] - stage.lines_read(1, 2)[0], 0)
         return cls(tensor.bytes, tensor.shape[lines], tensor.bytes // count,
-                   prod(tensor.shape[:-1]) // count, stage.weight_bytes, halo,
-                   _padded_bytes(stage, lines), len(stage.products) > 1)
+                   prod(tensor.shape[:-1]) // count, tensor.shape[-1], stage.weight_bytes, halo,
+                   _input_bytes(stage), len(stage.products) > 1)
 
 
 class _Costs:
     """Bytes that parts of a chain move."""
 
-    def __init__(self, chain: Chain, scratchpad_bytes: int) -> None:
+    def __init__(self, chain: Chain, scratchpad_bytes: int, array_cols: int) -> None:
         self.chain, self.scratchpad_bytes = chain, scratchpad_bytes
+        self.array_cols = array_cols
         self.sizes = [_Sizes.of(stage, chain.lines) for stage in chain.stages]
         self.reads = [chain.reads(number) for number in range(len(chain.stages))]
         source = tensor_of(chain.stages[0].first.operands[0])
         self.inputs = [source, *(tensor_of(stage.result) for stage in chain.stages[:-1])]
 
-    def before(self, end: int) -> Iterator[tuple[int, int, int]]:
-        """Parts up to a stage: the first stage, bytes moved, and a number of bands."""
+    def before(self, end: int) -> Iterator[tuple[int, int, Pieces]]:
+        """Parts up to a stage: the first stage, bytes moved, and how it is cut."""
         for start in reversed(range(end)):
             is_whole = self._is_whole(start, end)
             if is_whole:
-                yield start, self._moved(start, end) + self._weights(start, end), 1
+                yield start, self._moved(start, end) + self._weights(start, end), Pieces()
+            yield from ((start, *choice) for choice in self._sliced(start, end))
             fewest = self._fewest(start, end)
             if not is_whole and not fewest:
                 return  # neither is a longer part
             if fewest and self._may_be_cut(start, end):
-                yield from ((start, *choice) for choice in self._banded(start, end, fewest))
+                yield from ((start, bytes_, Pieces(count))
+                            for bytes_, count in self._banded(start, end, fewest))
+
+    def _sliced(self, start: int, end: int) -> Iterator[tuple[int, Pieces]]:
+        """Bytes with the widest slices of channels of all stages but the last one, for which there
+        is room."""
+        if not self._may_be_sliced(start, end):
+            return
+        blocks = -(-self.sizes[end - 2].channels // self.array_cols)
+        for blocks_of_one in sorted({-(-blocks // n) for n in range(2, blocks + 1)}, reverse=True):
+            channels = blocks_of_one * self.array_cols
+            count = -(-blocks // blocks_of_one)
+            if self._slice_bytes(start, end, channels) <= self._share(KEPT):
+                again = count * (end - 1 - start) * TEXT_BYTES + (count - 1) * self._loaded(start)
+                moved = self._moved(start, end) + self._weights(start, end)
+                yield moved + again, Pieces(channels=channels)
+                return
+
+    def _loaded(self, start: int) -> int:
+        """Bytes of a part's input that each slice loads, as it is an argument of the program."""
+        source = origin(self.chain.stages[start].first.operands[0])
+        return self.inputs[start].bytes if isinstance(source.owner, Block) else 0
+
+    def _may_be_sliced(self, start: int, end: int) -> bool:
+        """Whether all stages but the first and the last one keep channels apart, and each of them
+        reads the one before alone."""
+        stages = self.chain.stages[start:end]
+        return len(stages) > 2 and not keeps_channels(stages[0]) and all(
+            map(keeps_channels, stages[1:-1])) and all(
+            len(stage.products) + stage.is_pooling == 1 for stage in stages[:-1]) and all(
+            [read.maker for read in self.reads[number]] == [number - 1]
+            and not (number > start and self.reads[number][0].is_sliced)
+            for number in range(start, end - 1)) and not any(
+            start <= read.maker < end - 2 for reads in self.reads[end - 1:] for read in reads)
+
+    def _slice_bytes(self, start: int, end: int, channels: int) -> int:
+        """Of what is on chip while the stages of a part are cut in slices of channels: the input,
+        two slices of each stage, and the last one's results."""
+        inner = self.sizes[start : end - 1]
+        share = min(2 * channels, inner[-1].channels)
+        slices = sum(stage.input_bytes * share // stage.channels for stage in inner[1:])
+        return self.inputs[start].bytes + slices + inner[-1].bytes
 
     def _is_whole(self, start: int, end: int) -> bool:
         """Whether there is room for what is between the stages of a part that is not cut."""
-        sizes = [0, *(stage.padded for stage in self.sizes[start + 1 : end]), 0]
+        sizes = [0, *(stage.input_bytes for stage in self.sizes[start + 1 : end]), 0]
         begins = self.chain.stages[start].padding and not self.chain.stages[start].is_pooling
         return sizes[1] <= self._share(BEGINNING if begins else WHOLE) and all(
             a + b <= self._share(WHOLE) for a, b in pairwise(sizes))
@@ -196,8 +260,9 @@ class _Costs:
         return max(sum(sizes[first : first + count]) for first in range(len(sizes)))
 
 
-def _padded_bytes(stage: Stage, lines: int) -> int:
+def _input_bytes(stage: Stage) -> int:
+    """Bytes of a stage's input with the padding around it."""
     tensor = tensor_of(stage.first.operands[0])
-    around = dict(enumerate(stage.padding, lines))
-    return tensor.element.size * prod(
-        extent + sum(around.get(d, ())) for d, extent in enumerate(tensor.shape))
+    around = [0, *map(sum, stage.padding), 0] if stage.padding else [0] * tensor.rank
+    return prod(n + added for n, added in zip(tensor.shape, around, strict=True)
+                ) * tensor.element.size

@@ -66,6 +66,20 @@ def test_hidden_layer_that_fits_stays_on_chip() -> None:
     assert moved(mlp, [drawn(64, 256)], bind) <= 1.05
 
 
+def test_constants_of_several_depthwise_convolutions_are_loaded_once() -> None:
+    """The kernel, and what is added to the sums."""
+    def twice(x: Any, kernel: Any, shift: Any) -> Any:
+        for _ in range(2):
+            x = jax.lax.conv_general_dilated(
+                x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"),
+                feature_group_count=x.shape[-1])
+            x = jax.nn.relu(x + shift)
+        return x
+
+    bind = {"arg1": drawn(3, 3, 1, 2048), "arg2": drawn(2048)}
+    assert moved(twice, [drawn(1, 4, 4, 2048)], bind) <= 1.01
+
+
 def test_weights_of_an_unrolled_loop_are_loaded_once() -> None:
     def steps(x: Any, w: Any) -> Any:
         return jax.lax.scan(lambda h, _: (jnp.tanh(h @ w), None), x, None, length=8)[0]

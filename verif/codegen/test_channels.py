@@ -1,0 +1,99 @@
+"""Chains in slices of channels: the same bits as operation by operation."""
+
+from importlib import import_module
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from ml_dtypes import bfloat16
+
+from compiler.pipeline import Options, compile_module
+from hw.config import load as load_config
+from verif.codegen.harness import execute
+from verif.codegen.test_bands import NUMBERS, conv, depthwise, draw, inverted
+from verif.compiler.models import export
+
+
+def twice(x: Any) -> Any:
+    """Two depthwise convolutions between expansion and projection."""
+    y = jax.numpy.clip(conv(x, 1, 4 * x.shape[-1]), 0, 6)
+    y = jax.nn.relu(depthwise(jax.nn.relu(depthwise(y)), stride=2))
+    return conv(y, 1, x.shape[-1])
+
+
+def pooled(x: Any) -> Any:
+    y = jax.lax.reduce_window(jax.nn.relu(conv(x, 3, 48)), np.array(-np.inf, bfloat16),
+                              jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "SAME")
+    return conv(y, 1, 12)
+
+
+CHAINS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "inverted": (lambda x: inverted(abs(x)), (1, 11, 13, 16)),
+    "strided": (lambda x: inverted(abs(x), stride=2), (1, 15, 15, 16)),
+    "last_slice_is_narrow": (lambda x: inverted(abs(x), stride=2), (1, 11, 11, 28)),
+    "twice": (lambda x: twice(abs(x)), (1, 12, 12, 12)),
+    "last_stage_is_depthwise": (lambda x: twice(abs(x)), (1, 13, 10, 12)),
+    "pooled": (lambda x: pooled(abs(x)), (1, 18, 17, 6)),
+}
+
+
+def widths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The channels of a slice of the chains that are cut so from now on."""
+    passes, found = import_module("compiler.passes.bands"), list[int]()
+    cut = passes.cut_channels
+
+    def noted(chain: Any, width: int) -> None:
+        found.append(width)
+        cut(chain, width)
+
+    monkeypatch.setattr(passes, "cut_channels", noted)
+    return found
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_bits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    function, shape = CHAINS[name]
+    found, argument = widths(monkeypatch), draw(*shape)
+    module, tiny = export(function, argument), load_config("tiny")
+    results = [execute(compile_module(module, tiny, Options(fusion=fusion)), [argument])
+               for fusion in ("full", "none")]
+    assert found
+    assert results[0][0].tobytes() == results[1][0].tobytes()
+
+
+def test_integers_and_weights_that_are_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    shapes = (1, 18, 16, 16), (1, 1, 16, 48), (3, 3, 1, 48), (1, 1, 48, 16)
+    arguments = [rng.integers(-9, 9, shape, np.int8) for shape in shapes]
+
+    def product(x: Any, weights: Any, groups: int = 1) -> Any:
+        y = jax.lax.conv_general_dilated(
+            x, weights, (1, 1), "SAME", dimension_numbers=NUMBERS, feature_group_count=groups,
+            preferred_element_type=np.int32)
+        return jax.numpy.clip(y, -99, 99).astype(np.int8)
+
+    def function(x: Any, expansion: Any, kernel: Any, projection: Any) -> Any:
+        return product(product(product(jax.numpy.abs(x), expansion), kernel, 48), projection)
+
+    found, module = widths(monkeypatch), export(function, *arguments)
+    results = [execute(compile_module(module, load_config("tiny"), Options(fusion=fusion)),
+                       arguments) for fusion in ("full", "none")]
+    assert found
+    assert results[0][0].tobytes() == results[1][0].tobytes()
+
+
+def test_slices_are_made_in_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing between the operations visits DRAM or is copied on chip."""
+    from benchmarks.networks.traffic import predict
+    copies, runs = import_module("compiler.codegen.copies"), list[int]()
+    monkeypatch.setattr(copies, "copy_runs", lambda *arguments: runs.append(arguments[2]))
+    found, argument = widths(monkeypatch), draw(1, 14, 14, 96)
+    program = compile_module(
+        export(lambda x: conv(depthwise(jax.nn.relu(conv(jax.nn.relu(x), 1, 576))), 1, 96),
+               argument),
+        load_config("default"))
+    assert found
+    assert not runs
+    weights = (2 * 96 * 576 + 9 * 576) * 2
+    assert predict(program, [argument]).bytes < 1.1 * (2 * argument.nbytes + weights)
