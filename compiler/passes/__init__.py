@@ -19,7 +19,7 @@
     check         refuses what cannot become code
     k_slices      with fast_math: two products are cut along the k of the second one
     row_slices    normalisations are cut so that contractions start before their end
-    bands         chains of convolutions are cut into lines so that what is between stays on chip
+    bands         chains of convolutions are cut so that what is between them stays on chip
     slices        chains of contractions are cut so that what is between them stays on chip
     conversions   slices and concatenations move elements as narrow as they are stored
     joint_products  products of one factor that are combined become one operation

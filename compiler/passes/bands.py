@@ -34,7 +34,11 @@ from compiler.passes.slicing import Slicer, resized
 
 
 def bands(module: ModuleOp, scratchpad_bytes: int, array_cols: int) -> None:
-    """Cuts every chain that moves fewer bytes in bands."""
+    """Cuts every chain that moves fewer bytes in bands, or in slices of channels.
+
+    Args:
+        array_cols: slices of channels are whole blocks of so many.
+    """
     block = main_function(module).body.block
     taken: set[HloOp] = set()
     for op in list(block.ops):

@@ -1,9 +1,10 @@
-"""Where to cut a chain, and into how many bands of lines each part of it.
+"""Where to cut a chain, and each part of it into bands of lines, into slices of channels, or not.
 
-A chain is cut into parts, and each part into bands of lines (`bands`), so that the fewest bytes
-move: values between parts that do not stay on chip are stored, and loaded by each stage that reads
-them. Each band loads the weights of its part, unless there is room to keep them, and the lines of
-the part's input that its windows share with the band before.
+A chain is cut into parts, and a part into bands of lines (`bands`) or slices of channels
+(`channels`), so that the fewest bytes move: values between parts that do not stay on chip are
+stored, and loaded by each stage that reads them. Each band loads the weights of its part, unless
+there is room to keep them, and the lines of the part's input that its windows share with the band
+before. Slices load nothing twice, but need all of the input, and of what the last stage reads.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,7 @@ ROWS = 50
 """Positions of a band that more bands than necessary leave: with fewer the array waits for its own
 sums."""
 TEXT_BYTES = 2000
-"""Program text of a stage of a band."""
+"""Program text of a stage of a band or slice."""
 
 
 @dataclass(frozen=True)

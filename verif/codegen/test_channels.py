@@ -83,6 +83,34 @@ def test_integers_and_weights_that_are_arguments(monkeypatch: pytest.MonkeyPatch
     assert results[0][0].tobytes() == results[1][0].tobytes()
 
 
+def features_first(x: Any) -> Any:
+    y = jax.lax.conv_general_dilated(x, draw(3, 3, 8, 8), (1, 1), "SAME",
+                                     dimension_numbers=("NHWC", "HWIO", "NCHW"))
+    y = jax.numpy.pad(jax.nn.relu(y), ((0, 0), (1, 1), (1, 1), (1, 1)))
+    return jax.nn.relu(y * y + 1)
+
+
+def batched(x: Any) -> Any:
+    y = jax.numpy.einsum("bik,bkj->bij", x, x)
+    return jax.nn.relu(jax.numpy.pad(y, ((0, 0), (1, 1), (1, 1))) + 1)
+
+
+def joined(x: Any) -> Any:
+    y = jax.numpy.concatenate([jax.numpy.einsum("bik,bkj->bij", x, x), x @ draw(8, 8)], 2)
+    return jax.nn.relu(y) + 1
+
+
+@pytest.mark.parametrize(("function", "shape"), [
+    (features_first, (1, 8, 8, 8)), (batched, (3, 8, 8)), (joined, (3, 8, 8))])
+def test_results_that_are_not_made_inside_others(function: Any, shape: tuple[int, ...]) -> None:
+    """Of a product with batch dimensions, or with features first."""
+    argument = draw(*shape)
+    module, tiny = export(function, argument), load_config("tiny")
+    results = [execute(compile_module(module, tiny, Options(fusion=fusion)), [argument])
+               for fusion in ("full", "none")]
+    assert results[0][0].tobytes() == results[1][0].tobytes()
+
+
 def test_slices_are_made_in_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing between the operations visits DRAM or is copied on chip."""
     from benchmarks.networks.traffic import predict
