@@ -74,8 +74,9 @@ def compile_module(module: str | bytes, config: AcceleratorConfig, options: Opti
     model = load(source, bind=options.bind, narrow_64=options.narrow_64)
     _dump(options, "1_input.mlir", model.module)
     refused = optimise(model.module, fusion=options.fusion, relaxed=options.fast_math,
-                       scratchpad_bytes=config.scratchpad_bytes, array_cols=config.array_cols,
-                       unroll_budget=options.unroll_budget)
+                       scratchpad_bytes=config.scratchpad_bytes,
+                       accumulator_bytes=config.accumulator_bytes,
+                       array_cols=config.array_cols, unroll_budget=options.unroll_budget)
     _dump(options, "2_fused.mlir", model.module)
     lowered = lower(main_function(model.module), config, _donated(model),
                     on_chip=options.fusion == "full")

@@ -64,14 +64,15 @@ SIMPLIFYING: tuple[Callable[[ModuleOp], None], ...] = (
 
 
 def optimise(module: ModuleOp, *, fusion: str = "full", relaxed: bool = False,
-             scratchpad_bytes: int = 1 << 30, array_cols: int = 16,
-             unroll_budget: int = BUDGET) -> list[str]:
+             scratchpad_bytes: int = 1 << 30, accumulator_bytes: int = 1 << 30,
+             array_cols: int = 16, unroll_budget: int = BUDGET) -> list[str]:
     """Runs all passes on a module, in place.
 
     Args:
         fusion: one of LEVELS.
         relaxed: allow rewrites that change rounding (`--fast-math`).
         scratchpad_bytes: of the machine; what does not fit is cut.
+        accumulator_bytes: of the machine; sums of a product that are made together.
         array_cols: of the machine; columns of a weight tile.
         unroll_budget: operations a loop may become.
 
@@ -91,7 +92,7 @@ def optimise(module: ModuleOp, *, fusion: str = "full", relaxed: bool = False,
     check(module)
     if fusion == "full":
         if relaxed:
-            k_slices(module, scratchpad_bytes)
+            k_slices(module, scratchpad_bytes, accumulator_bytes)
         row_slices(module)
         bands(module, scratchpad_bytes, array_cols)
         slices(module, scratchpad_bytes)

@@ -169,7 +169,9 @@ def _emit(block: Block, members: Sequence[HloOp], recomputed: Recomputed) -> Non
                  location=_main_member(members).source)
     block.insert_op_before(fused, terminator)
     for old, new in zip(stored, fused.results, strict=True):
-        old.replace_uses_with_if(new, lambda use: use.operation not in members)
+        # What is copied from this group into later ones reads there what this one stores.
+        old.replace_uses_with_if(new, lambda use: use.operation not in members
+                                 or use.operation in recomputed.copyable)
 
 
 def group_kind(members: Sequence[HloOp]) -> str:

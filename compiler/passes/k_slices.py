@@ -8,6 +8,10 @@ at once, while it is on chip:
 
 What goes through DRAM are the sums p_j. Those before the last are rounded to bf16, once for each
 slice but one; without fast math the product, its bias and its residual are rounded one by one.
+
+Where x alone fills the scratchpad, the hidden layer is made as a whole and stored. The second
+product still goes slice by slice when that costs less than loading its left factor for every block:
+a slice of it stays on chip for all blocks of columns.
 """
 
 from collections.abc import Sequence
@@ -25,7 +29,7 @@ ROOM = 8
 """This part of the scratchpad is left to the factors on their way in."""
 GRANULE = 64
 """Columns of a slice are a multiple."""
-MOST_SLICES = 4
+MOST_SLICES = 5
 """Each slice but the first rounds the sums once more."""
 
 
@@ -58,31 +62,68 @@ class Pair:
         return step if count <= MOST_SLICES and (count - 1) * sums < hidden.bytes else None
 
 
-def k_slices(module: ModuleOp, scratchpad_bytes: int) -> None:
-    """Slices every such pair that saves traffic."""
+def k_slices(module: ModuleOp, scratchpad_bytes: int, accumulator_bytes: int) -> None:
+    """Slices every product, and what makes its left factor if possible, where that saves traffic.
+
+    Args:
+        accumulator_bytes: the sums of a block of columns are at most that long.
+    """
     block = main_function(module).body.block
     for op in list(block.ops):
         if isinstance(op, HloOp) and op.kind == "dot_general" and op.parent is block:
-            pair = _pair(op)
-            step = pair.step(scratchpad_bytes) if pair is not None else None
-            if pair is not None and step is not None:
-                _slice(pair, step)
+            _consider(op, scratchpad_bytes, accumulator_bytes)
     erase_unused(block)
 
 
-def _pair(second: HloOp) -> Pair | None:
-    numbers = second.attrs["dot_dimension_numbers"]
+def _consider(op: HloOp, scratchpad_bytes: int, accumulator_bytes: int) -> None:
+    d = _contracted(op)
+    if d is None:
+        return
+    pair = _pair(op, d)
+    step = pair.step(scratchpad_bytes) if pair is not None else None
+    if step is not None:
+        _slice(op, d, step, Slicer(Exclusive([op])))
+        return
+    step = _step_alone(op, d, scratchpad_bytes, accumulator_bytes)
+    if step is not None:
+        _slice(op, d, step, Slicer(lambda _: False))
+
+
+def _contracted(op: HloOp) -> int | None:
+    """The only dimension of a bf16 left factor that is contracted."""
+    numbers = op.attrs["dot_dimension_numbers"]
     contracted = numbers["lhs_contracting_dimensions"]
-    hidden = second.operands[0]
     if numbers["lhs_batching_dimensions"] or len(contracted) != 1 or \
-            tensor_of(hidden).element is not ElementType.BF16:
+            tensor_of(op.operands[0]).element is not ElementType.BF16:
         return None
-    (d,) = contracted
+    return int(contracted[0])
+
+
+def _pair(second: HloOp, d: int) -> Pair | None:
+    hidden = second.operands[0]
     first = _product_behind(hidden)
     slicer = Slicer(Exclusive([second]))
     if first is None or not slicer.narrows_dot(hidden, (d, 0, 1)):
         return None
     return Pair(second, first.operands[0], d)
+
+
+def _step_alone(op: HloOp, d: int, scratchpad_bytes: int, accumulator_bytes: int) -> int | None:
+    """Columns of a left factor's slice that stays on chip for all blocks; None when sums through
+    DRAM cost more than loading again what does not stay."""
+    left, weights = (tensor_of(value) for value in op.operands)
+    room, extent = scratchpad_bytes - scratchpad_bytes // ROOM, left.shape[d]
+    longest = room * extent // left.bytes // GRANULE * GRANULE
+    count = -(-extent // longest) if longest else MOST_SLICES + 1
+    if not 1 < count <= MOST_SLICES:
+        return None
+    sums = op.tensor.with_element(ElementType.BF16).bytes
+    blocks = -(-op.tensor.with_element(ElementType.F32).bytes // accumulator_bytes)
+    # Blocks of fewer rows load the weights again instead.
+    again = min((blocks - 1) * (left.bytes - room), weights.bytes)
+    if again <= (count - 1) * 2 * sums:
+        return None
+    return -(-extent // (count * GRANULE)) * GRANULE
 
 
 def _product_behind(value: SSAValue) -> HloOp | None:
@@ -93,16 +134,15 @@ def _product_behind(value: SSAValue) -> HloOp | None:
     return op if isinstance(op, HloOp) and op.kind == "dot_general" else None
 
 
-def _slice(pair: Pair, step: int) -> None:
-    """Replaces the second product by the sum of its slices."""
-    second, extent = pair.second, tensor_of(pair.hidden).shape[pair.d]
+def _slice(second: HloOp, d: int, step: int, slicer: Slicer) -> None:
+    """Replaces a product by the sum of its slices along dimension `d` of its left factor."""
+    extent = tensor_of(second.operands[0]).shape[d]
     (other,) = second.attrs["dot_dimension_numbers"]["rhs_contracting_dimensions"]
-    slicer = Slicer(Exclusive([second]))
     sums: SSAValue | None = None
     for start in range(0, extent, step):
         size = min(step, extent - start)
-        factors = [slicer.slice(value, ((d, start, size),))
-                   for value, d in zip(second.operands, (pair.d, other), strict=True)]
+        factors = [slicer.slice(value, ((k, start, size),))
+                   for value, k in zip(second.operands, (d, other), strict=True)]
         made = _partial(second, factors, sums, last=start + size == extent)
         slicer.made += made
         sums = made[-1].results[0]

@@ -73,10 +73,15 @@ class Recomputed:
         chain = [op]
         for value in op.operands:
             owner = value.owner
-            if isinstance(owner, HloOp) and (
-                    owner in self.instead_of_storing or self._groups.together(last, owner)):
+            if isinstance(owner, HloOp) and (owner in self.instead_of_storing or (
+                    self._groups.together(last, owner) and not self._is_stored(owner))):
                 chain += self._chain(owner, last)
         return list(dict.fromkeys(chain))
+
+    def _is_stored(self, op: HloOp) -> bool:
+        """Whether another group reads an operation's result from memory in any case."""
+        return op not in self.instead_of_storing and any(
+            not self._groups.together(op, use.operation) for use in op.results[0].uses)
 
 
 def _is_large(value: SSAValue, op: HloOp) -> bool:

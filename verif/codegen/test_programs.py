@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -38,6 +39,16 @@ def test_fusion_and_order_of_execution_do_not_change_a_bit(case: Case) -> None:
     arguments = _arguments(case)
     fused = execute(build(case.function, arguments), arguments, seed=1)
     _assert_same_bits(run(case.function, arguments, fusion="none", seed=2), fused)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16], ids=str)
+def test_what_a_reduction_makes_of_a_stored_product_has_the_same_bits(dtype: Any) -> None:
+    def normalised(x: Any, w: Any) -> Any:
+        total = x + x @ w
+        wide = total.astype(np.float32)
+        return total, (wide * wide).sum(1)
+    arguments = [floats(20, 24, dtype=dtype), floats(24, 24, seed=1, dtype=dtype)]
+    _assert_same_bits(*(run(normalised, arguments, fusion=level) for level in ("full", "none")))
 
 
 @pytest.mark.parametrize("case", AWKWARD[1::4], ids=str)

@@ -19,15 +19,20 @@ X = floats(ROWS, WIDTH, dtype=BF16)
 WEIGHTS = {"arg1": floats(WIDTH, HIDDEN, seed=1, dtype=BF16) / BF16(8),
            "arg2": floats(HIDDEN, WIDTH, seed=2, dtype=BF16) / BF16(16)}
 HIDDEN_BYTES = ROWS * HIDDEN * 2
+WIDE = floats(ROWS, 256, seed=3, dtype=BF16)
+WIDE_WEIGHTS = {"arg1": floats(256, HIDDEN, seed=4, dtype=BF16) / BF16(16),
+                "arg2": floats(HIDDEN, 128, seed=5, dtype=BF16) / BF16(16)}
 
 
 def feed_forward(x: Any, up: Any, down: Any) -> Any:
     return x + jax.nn.relu(x @ up) @ down
 
 
-def optimised(scratchpad_bytes: int, *, relaxed: bool = True) -> Model:
+def optimised(scratchpad_bytes: int, *, relaxed: bool = True, accumulator_bytes: int = 1 << 30
+              ) -> Model:
     model = load(export(feed_forward, X, *WEIGHTS.values()), bind=WEIGHTS)
-    optimise(model.module, relaxed=relaxed, scratchpad_bytes=scratchpad_bytes)
+    optimise(model.module, relaxed=relaxed, scratchpad_bytes=scratchpad_bytes,
+             accumulator_bytes=accumulator_bytes)
     return model
 
 
@@ -54,6 +59,38 @@ def test_sums_are_stored_narrow_and_close_to_exact() -> None:
     (result,) = evaluate(model.module, [X])
     wide = [np.asarray(a, np.float32) for a in (X, *WEIGHTS.values())]
     np.testing.assert_allclose(np.asarray(result, np.float32), feed_forward(*wide), atol=0.06)
+
+
+def wide_model(x: Any, up: Any, down: Any) -> Any:
+    return jax.nn.relu(x @ up) @ down
+
+
+def by_itself(*, accumulator_bytes: int = ROWS * 16 * 4, relaxed: bool = True) -> Model:
+    """A block whose input leaves no room for a slice of what it is multiplied to."""
+    model = load(export(wide_model, WIDE, *WIDE_WEIGHTS.values()), bind=WIDE_WEIGHTS)
+    optimise(model.module, relaxed=relaxed, scratchpad_bytes=WIDE.nbytes,
+             accumulator_bytes=accumulator_bytes)
+    return model
+
+
+def test_a_product_is_sliced_alone_when_its_input_leaves_no_room() -> None:
+    columns = [n for _, n in results(by_itself())]
+    assert columns[0] == HIDDEN
+    assert len(columns) > 2
+    assert set(columns[1:]) == {WIDE_WEIGHTS["arg2"].shape[1]}
+
+
+def test_slices_of_a_product_alone_add_up() -> None:
+    model = by_itself()
+    (result,) = evaluate(model.module, [WIDE])
+    wide = [np.asarray(a, np.float32) for a in (WIDE, *WIDE_WEIGHTS.values())]
+    np.testing.assert_allclose(np.asarray(result, np.float32), wide_model(*wide), atol=0.06)
+
+
+@pytest.mark.parametrize(("accumulators", "relaxed"), [(1 << 20, True), (ROWS * 16 * 4, False)],
+                         ids=["one_block", "bits_are_kept"])
+def test_a_product_alone_stays_whole(accumulators: int, relaxed: bool) -> None:
+    assert len(results(by_itself(accumulator_bytes=accumulators, relaxed=relaxed))) == 2
 
 
 @pytest.mark.parametrize(("scratchpad", "relaxed"), [

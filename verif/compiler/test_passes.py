@@ -123,6 +123,21 @@ def test_cheap_values_are_computed_again_instead_of_stored() -> None:
                if isinstance(op, HloOp))
 
 
+def test_what_is_cheap_to_make_of_a_stored_result_is_made_where_it_is_read() -> None:
+    """The squares of a sum that is stored anyway are not stored beside it."""
+    model = fused(summed_and_scaled, X, floats(8, 8))
+    assert kinds(model)[:2] == ["dot_general add", "multiply reduce"]
+    assert all(len(op.results) == 1 for op in main_function(model.module).body.block.ops
+               if isinstance(op, HloOp))
+    expected = summed_and_scaled(X, floats(8, 8))
+    np.testing.assert_allclose(evaluate(model.module, [X, floats(8, 8)])[0], expected, rtol=1e-5)
+
+
+def summed_and_scaled(x: Any, w: Any) -> Any:
+    total = x + x @ w
+    return total * lax.rsqrt((total * total).mean(1, keepdims=True) + 1)
+
+
 def test_costly_values_are_stored() -> None:
     """exp runs in the special function unit: softmax keeps its result."""
     exponential = groups(fused(lambda x: jax.nn.softmax(x), X))[1]
