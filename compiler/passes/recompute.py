@@ -2,6 +2,7 @@
 
 Storing costs a pass over DRAM for the write. Computing again costs the instructions, and loads
 the operands instead of the value; so it pays for a few plain instructions on one large operand.
+That may be another result of the same group, if it is stored in any case.
 """
 
 from collections.abc import Sequence
