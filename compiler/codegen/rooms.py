@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from xdsl.ir import Block, Operation, SSAValue
 
-from compiler.codegen.residency import Residency, candidates_of, plan, working_bytes
+from compiler.codegen.residency import Residency, plan, working_bytes
+from compiler.codegen.residents import candidates_of
 from compiler.errors import NoRoomError
 from hw.config import AcceleratorConfig
 
