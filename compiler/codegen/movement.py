@@ -29,6 +29,11 @@ def generate_movement(context: Context, movement: Movement) -> None:
         raise CompileError(str(error), op.source) from error
 
 
+def _is_part(place: Place, window: int, offset: int, inside: tuple[int, ...] | None) -> bool:
+    """Whether a value, of whatever shape, lies where a part of a larger one does."""
+    return (place.window, place.offset, place.inside) == (window, offset, inside)
+
+
 @register_template("concatenate")
 def concatenate(context: Context, movement: Movement) -> None:
     """Copies each operand to its part of the result."""
@@ -38,8 +43,9 @@ def concatenate(context: Context, movement: Movement) -> None:
     for node, tensor in zip(movement.operands, movement.op.call.operands, strict=True):
         view = View(tensor.shape, strides, first * strides[dimension])
         part = source(context, node)
-        if isinstance(node, Load) and context.place(node.value) == Place(
-                target.window, target.offset + view.offset * tensor.element.size, tensor,
+        if isinstance(node, Load) and node.view.is_whole and _is_part(
+                context.place(node.value), target.window,
+                target.offset + view.offset * tensor.element.size,
                 strides_inside(tensor.shape, dimension, strides)):
             pass  # made where it belongs
         elif isinstance(part, int):

@@ -8,6 +8,7 @@ from xdsl.ir import Block, Operation, SSAValue
 
 from compiler.ir.loops import Contraction, Load, Movement, analyse
 from compiler.ir.ops import HloOp
+from compiler.ir.types import tensor_of
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def _runs(group: HloOp, movement: Movement) -> Iterator[tuple[SSAValue, Part]]:
     for node, tensor in zip(movement.operands, movement.op.call.operands, strict=True):
         inside = strides_inside(tensor.shape, dimension, strides)
         if isinstance(node, Load) and node.view.is_whole and _is_made_for(node.value, group) \
-                and (inside is None or _may_be_inside(node.value)):
+                and (inside is None or (tensor_of(node.value).shape == tensor.shape
+                                        and _may_be_inside(node.value))):
             yield node.value, Part(whole, first * strides[dimension] * tensor.element.size, inside)
         first += tensor.shape[dimension]
 

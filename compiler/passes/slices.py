@@ -3,8 +3,10 @@
 Attention is the example: scores of all heads do not fit the scratchpad, those of one head do. The
 batch dimension that two contractions and everything between them have in common is cut, and its
 rows where that is not enough; each slice goes through the whole chain. Work that only makes the
-chain's operands (projections to queries, keys and values) is cut with it. Slices follow each
-other so that the matrix unit has work of the next one while the vector unit is busy with this one.
+chain's operands (projections to queries, keys and values) is cut with it; operands that the program
+returns as well, as keys and values for a cache, are put together of their slices. Slices follow
+each other so that the matrix unit has work of the next one while the vector unit is busy with this
+one.
 
 No element is computed in another way: a slice of a batch changes no sum and no order.
 """
@@ -21,7 +23,8 @@ from compiler.ir.ops import HloOp, erase_unused, insert_before, main_function, m
 from compiler.ir.types import tensor_of
 from compiler.ops.elementwise import Elementwise
 from compiler.ops.views import ViewOperation
-from compiler.passes.slicing import Cuts, Slicer, follow, operand_cuts, sources
+from compiler.passes.chains import origin
+from compiler.passes.slicing import Cut, Cuts, Slicer, follow, operand_cuts, sources
 
 SHARE = 16
 """A slice's largest value takes at most the scratchpad divided by this: a softmax holds two of
@@ -168,7 +171,8 @@ def _ranges(extent: int, count: int) -> list[tuple[int, int]]:
 
 def _slice(block: Block, chain: Chain, ranges: Sequence[Sequence[tuple[int, int]]]) -> None:
     """Replaces a chain by slices of it."""
-    slicer = Slicer(Exclusive(chain.members))
+    handed_on = _handed_on(block, chain, ranges)
+    slicer = Slicer(Exclusive(chain.members, handed_on))
     order: list[HloOp] = []
     parts: list[SSAValue] = []
     pending: list[HloOp] = []
@@ -180,9 +184,63 @@ def _slice(block: Block, chain: Chain, ranges: Sequence[Sequence[tuple[int, int]
         pending = closing
         parts.append(closing[-1].results[0])
     joins = _join(chain, ranges, parts)
-    insert_before(chain.last, [*order, *pending, *joins])
+    wholes = {value: _whole(slicer, value, cuts) for value, cuts in handed_on.items()}
+    insert_before(chain.last, [*order, *pending, *joins,
+                               *(op for ops in wholes.values() for op in ops)])
     replace(chain.last, joins[-1].results if joins else [parts[0]])
+    for value, ops in wholes.items():
+        value.replace_uses_with_if(ops[-1].results[0],
+                                   lambda use: use.operation is block.last_op)
     erase_unused(block)
+
+
+def _handed_on(block: Block, chain: Chain, ranges: Sequence[Sequence[tuple[int, int]]]
+               ) -> dict[SSAValue, list[Cut]]:
+    """Operands of a chain that are results of the program as well, with the cuts that they consist
+    of, if they are cut in one way and products make each slice."""
+    found: dict[SSAValue, list[Cuts]] = {}
+    for op in chain.members:
+        cuts_of = [operand_cuts(op, chain.cuts(op, position)) for position in product(*ranges)]
+        for number, value in enumerate(op.operands):
+            if any(use.operation is block.last_op for use in value.uses) \
+                    and not _reads_argument(value):
+                found[value] = list(dict.fromkeys(c[number] for c in cuts_of if c is not None))
+    slicer = Slicer(Exclusive(chain.members, found))
+    return {value: [cut for (cut,) in cuts] for value, cuts in found.items()
+            if all(len(c) == 1 and slicer.narrows_dot(value, c[0]) for c in cuts)}
+
+
+def _reads_argument(value: SSAValue) -> bool:
+    """Whether the product behind a value has an argument as left factor, which is in DRAM: each
+    slice would load it again."""
+    op = value.owner
+    if not isinstance(op, HloOp):
+        return False
+    if op.kind == "dot_general":
+        return isinstance(origin(op.operands[0]).owner, Block)
+    return isinstance(op.definition, Elementwise | ViewOperation) and any(
+        _reads_argument(operand) for operand in op.operands)
+
+
+def _whole(slicer: Slicer, value: SSAValue, cuts: Sequence[Cut]) -> list[HloOp]:
+    """What puts a value together of its slices. Each has a twin for that: as another result of the
+    same products it is stored where it belongs, while the chain reads the first one on chip."""
+    ops: list[HloOp] = []
+    parts = [_twin(slicer.slice(value, (cut,)), ops) for cut in cuts]
+    owner = value.owner
+    return [*ops, make("concatenate", parts, None, {"dimension": cuts[0][0]},
+                       location=owner.source if isinstance(owner, HloOp) else None)]
+
+
+def _twin(value: SSAValue, ops: list[HloOp]) -> SSAValue:
+    """The result of the same elementwise operation, through the same views."""
+    op = value.owner
+    if not isinstance(op, HloOp) or not isinstance(op.definition, Elementwise | ViewOperation):
+        return value
+    operands = [_twin(v, ops) for v in op.operands] \
+        if isinstance(op.definition, ViewOperation) else list(op.operands)
+    ops.append(make(op.kind, operands, [op.tensor], dict(op.attrs), location=op.source))
+    return ops[-1].results[0]
 
 
 def _join(chain: Chain, ranges: Sequence[Sequence[tuple[int, int]]], parts: list[SSAValue]
@@ -229,13 +287,21 @@ def _one(chain: Chain, slicer: Slicer, position: Sequence[tuple[int, int]]
 
 class Exclusive:
     """Tells whether only some operations need an operation's result, through views and elementwise
-    operations of which the same is true."""
+    operations of which the same is true.
 
-    def __init__(self, members: Iterable[HloOp]) -> None:
+    Args:
+        handed_on: values that the program returns as well, which does not count.
+    """
+
+    def __init__(self, members: Iterable[HloOp], handed_on: Iterable[SSAValue] = ()) -> None:
         self._known: dict[Operation, bool] = dict.fromkeys(members, True)
+        self._handed_on = set(handed_on)
 
     def __call__(self, op: HloOp) -> bool:
-        return all(self._reads_for_them(use.operation) for use in op.results[0].uses)
+        (value,) = op.results
+        return all(self._reads_for_them(use.operation) or (
+            value in self._handed_on and not isinstance(use.operation, HloOp))
+            for use in value.uses)
 
     def _reads_for_them(self, reader: Operation) -> bool:
         if reader not in self._known:

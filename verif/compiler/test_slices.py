@@ -1,0 +1,61 @@
+"""Attention cut by heads: keys and values that are returned are stored once and read on chip."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks.networks.traffic import predict
+from compiler.pipeline import Options, compile_module
+from hw.config import load
+from verif.codegen.contraction_reference import random
+from verif.codegen.harness import execute
+from verif.compiler.models import export
+
+
+def cached_attention(tokens: int, heads: int, size: int, rng: np.random.Generator,
+                     begin: Callable[[Any], Any] = jax.nn.relu) -> Any:
+    """A function of (1, tokens, heads * size) to attention, keys and values, by one product.
+
+    Args:
+        begin: makes the product's left factor on chip.
+    """
+    width = heads * size
+    weights = random(rng, (width, 3 * width), "bfloat16") * np.float32(width) ** -0.5
+    bias = random(rng, (3 * width,), "bfloat16")
+
+    def function(x: Any) -> Any:
+        x = begin(x)
+        q, k, v = (part.reshape(1, tokens, heads, size).transpose(0, 2, 1, 3) for part in jnp.split(
+            x @ weights.astype(x.dtype) + bias, 3, axis=-1))
+        scores = jnp.einsum("bhqd,bhkd->bhqk", q, k, preferred_element_type=jnp.float32)
+        weighted = jax.nn.softmax(scores, axis=-1).astype(x.dtype)
+        return jnp.einsum("bhqk,bhkd->bhqd", weighted, v), k, v
+
+    return function, random(rng, (1, tokens, width), "bfloat16")
+
+
+@pytest.mark.parametrize(("tokens", "heads", "size"), [(24, 3, 8), (40, 4, 16), (33, 2, 12)])
+def test_bits(tokens: int, heads: int, size: int, rng: np.random.Generator) -> None:
+    function, x = cached_attention(tokens, heads, size, rng)
+    module = export(function, x)
+    fused, plain = (execute(compile_module(module, load("tiny"), Options(fusion=level)), [x])
+                    for level in ("full", "none"))
+    assert [r.tobytes() for r in fused] == [r.tobytes() for r in plain]
+
+
+def test_cache_is_stored_once(rng: np.random.Generator) -> None:
+    function, x = cached_attention(128, 8, 64, rng)
+    moved = predict(compile_module(export(function, x), load("default"), Options()), [x])
+    assert moved.bytes_written == 3 * x.nbytes  # the result, keys and values
+    weights = 3 * 512 * 513 * 2
+    assert moved.bytes_read <= 1.05 * (x.nbytes + weights)
+
+
+def test_argument_is_not_loaded_for_each_head(rng: np.random.Generator) -> None:
+    function, x = cached_attention(128, 8, 64, rng, begin=lambda x: x)
+    moved = predict(compile_module(export(function, x), load("default"), Options()), [x])
+    assert moved.bytes_read <= 1.05 * (8 * x.nbytes + 3 * 512 * 513 * 2)
