@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ml_dtypes import bfloat16
 
-from compiler.codegen import convolution_operands, residency
+from compiler.codegen import convolution_operands, readable
 from compiler.pipeline import Options, compile_module
 from hw.config import load as load_config
 from sim import model
@@ -47,7 +47,7 @@ def test_input_on_chip(stride: int, pad: int, size: int, rng: np.random.Generato
     monkeypatch.setattr(convolution_operands.WindowActivations, "_copy_tile", counted)
     (found,) = execute(build(function, arguments), arguments)
     assert bool(copies) == bool(pad)
-    monkeypatch.setattr(residency, "reads_on_chip", lambda *_: False)
+    monkeypatch.setattr(readable, "reads_on_chip", lambda *_: False)
     (expected,) = execute(build(function, arguments), arguments)
     assert found.tobytes() == expected.tobytes()
 
