@@ -16,7 +16,7 @@ from xdsl.ir import Block, Operation, OpResult, SSAValue
 from compiler.codegen.context import Place
 from compiler.errors import Location
 from compiler.ir.loops import Contraction, Load, Loop, Movement, analyse
-from compiler.ir.ops import HloOp
+from compiler.ir.ops import HloOp, is_constant
 from compiler.ir.types import Tensor, tensor_of
 from compiler.passes.groups import inputs
 
@@ -48,10 +48,18 @@ def retyped(place: Place, tensor: Tensor) -> Place:
 
 
 class InPlace:
-    """Decides for the values of one function, from the last operation that needs each."""
+    """Decides for the values of one function, from the last operation that needs each.
 
-    def __init__(self, last_uses: Mapping[SSAValue, Operation]) -> None:
+    Args:
+        wholes: values that are made in their place in a larger one, with that one.
+    """
+
+    def __init__(self, last_uses: Mapping[SSAValue, Operation],
+                 wholes: Mapping[SSAValue, SSAValue]) -> None:
         self.last_uses = last_uses
+        self._parts: dict[SSAValue, list[SSAValue]] = {}
+        for part, whole in wholes.items():
+            self._parts.setdefault(whole, []).append(part)
 
     def source(self, value: SSAValue) -> SSAValue | None:
         """The operand whose place a value takes over."""
@@ -61,8 +69,7 @@ class InPlace:
         return next((v for v in updated(op, value.index) if self._ends_at(v, op)), None)
 
     def _ends_at(self, value: SSAValue, op: Operation) -> bool:
-        constant = isinstance(value.owner, HloOp) and value.owner.kind == "constant"
-        return self.last_uses.get(value) is op and not constant
+        return self.last_uses.get(value) is op and not is_constant(value)
 
     def origin(self, value: SSAValue) -> SSAValue:
         """The value at the beginning of a chain of updates in place."""
@@ -92,8 +99,15 @@ class InPlace:
             return False
         last = self.last_uses.get(resident)
         if last is op:
-            return resident in (*updated(op, value.index), *rewritten(op))
-        return last is None or last.is_before_in_block(op)
+            return resident in (*updated(op, value.index), *rewritten(op)) \
+                and value not in self._parts
+        return last is None or all(map(last.is_before_in_block, self._writers(value, op)))
+
+    def _writers(self, value: SSAValue, op: Operation) -> Iterator[Operation]:
+        """Operations that write a value's place: its own, and those that make parts of it."""
+        yield op
+        yield from (part.owner for part in self._parts.get(value, ())
+                    if isinstance(part.owner, Operation))
 
 
 def _home(value: SSAValue) -> Block | None:

@@ -98,11 +98,11 @@ class Lowering:
         self.context = context
         self.explained: list[str] = []
         self.last_uses = last_uses(function)
-        self.in_place = InPlace(self.last_uses)
         self._temporary: set[Place] = set()
         block = self._main = function.body.block
         self._parts = parts_of(block)
         wholes = {value: part.whole for value, part in self._parts.items()}
+        self.in_place = InPlace(self.last_uses, wholes)
         self._rooms = Rooms(block, context.config, wholes, on_chip=on_chip)
 
     def main(self, wanted: Sequence[Wanted]) -> None:

@@ -110,6 +110,16 @@ def test_a_stretch_of_updates_is_one_chain() -> None:
     assert moved(code, Engine.STORE, OUTPUT_WINDOW) == CACHE_BYTES + 3 * ROW_BYTES
 
 
+@pytest.mark.parametrize("function", [
+    lambda cache, x: (jnp.concatenate([x @ x, x + 1]), cache @ x),
+    lambda cache, x: (jnp.concatenate([x @ x, x @ cache[:8]]), jnp.exp(x)),
+    lambda cache, x: (jnp.concatenate([jnp.exp(x), cache[:8]]), x * 2),
+])
+def test_parts_are_not_made_where_an_argument_is_read_later(function: Callable[..., Any]) -> None:
+    """The pieces of a concatenation are written before it."""
+    assert_same(function, [floats(16, 8), floats(8, 8, seed=1)], (0,))
+
+
 def test_what_is_needed_afterwards_is_kept() -> None:
     def function(cache: Any, x: Any, i: Any) -> Any:
         new = lax.dynamic_update_slice(cache, x, (0, i, 0))
