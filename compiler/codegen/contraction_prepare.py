@@ -34,7 +34,7 @@ from compiler.codegen.loop_graph import operand_of
 from compiler.codegen.operands import Operand
 from compiler.errors import Location
 from compiler.ir.loops import Load
-from compiler.ir.ops import HloOp
+from compiler.ir.ops import constant_values
 from compiler.ir.types import ElementType, Tensor
 from compiler.ops.builder import Builder, V
 from compiler.ops.interpret import BitInterpreter, from_lanes, to_lanes
@@ -160,7 +160,7 @@ def prepare(context: Context, load: Load, parts: int, local: ElementType, order:
         order: the operand's dimensions as they lie best in memory, outermost first; heeded where
             the layout is free to choose.
     """
-    constant = _constant(load)
+    constant = constant_values(load.value)
     if constant is not None:
         prepared = _prepare_constant(context, constant, load, parts, local, order,
                                      is_placed or load.value in context.kept)
@@ -233,14 +233,6 @@ def _permuted(tensor: Tensor, order: Sequence[int]) -> View:
 
 def _workspace(context: Context, tensor: Tensor) -> Place:
     return Place(WORKSPACE_WINDOW, context.workspace.allocate(tensor.bytes), tensor)
-
-
-def _constant(load: Load) -> Array | None:
-    owner = load.value.owner
-    if isinstance(owner, HloOp) and owner.kind == "constant":
-        values: Array = owner.attrs["value"]
-        return values
-    return None
 
 
 def _prepare_constant(context: Context, values: Array, load: Load, parts: int,

@@ -2,6 +2,7 @@
 
 from compiler.codegen.context import Context, Place
 from compiler.codegen.copies import copy, fill
+from compiler.codegen.inplace import same_bytes
 from compiler.codegen.padding import pad, source
 from compiler.codegen.parts import strides_inside
 from compiler.errors import CompileError
@@ -29,11 +30,6 @@ def generate_movement(context: Context, movement: Movement) -> None:
         raise CompileError(str(error), op.source) from error
 
 
-def _is_part(place: Place, window: int, offset: int, inside: tuple[int, ...] | None) -> bool:
-    """Whether a value, of whatever shape, lies where a part of a larger one does."""
-    return (place.window, place.offset, place.inside) == (window, offset, inside)
-
-
 @register_template("concatenate")
 def concatenate(context: Context, movement: Movement) -> None:
     """Copies each operand to its part of the result."""
@@ -43,16 +39,21 @@ def concatenate(context: Context, movement: Movement) -> None:
     for node, tensor in zip(movement.operands, movement.op.call.operands, strict=True):
         view = View(tensor.shape, strides, first * strides[dimension])
         part = source(context, node)
-        if isinstance(node, Load) and node.view.is_whole and _is_part(
-                context.place(node.value), target.window,
-                target.offset + view.offset * tensor.element.size,
-                strides_inside(tensor.shape, dimension, strides)):
+        place = Place(target.window, target.offset + view.offset * tensor.element.size, tensor,
+                      strides_inside(tensor.shape, dimension, strides))
+        if isinstance(node, Load) and node.view.is_whole and _is_at(
+                context.place(node.value), place):
             pass  # made where it belongs
         elif isinstance(part, int):
             fill(context, target, part, location, view)
         else:
             copy(context, part, target, location, view)
         first += tensor.shape[dimension]
+
+
+def _is_at(value: Place, place: Place) -> bool:
+    """Whether a value lies in a place, whatever its shape."""
+    return same_bytes(value, place) and value.inside == place.inside
 
 
 @register_template("pad")

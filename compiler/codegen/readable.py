@@ -14,7 +14,7 @@ from compiler.codegen.contraction_axes import Axis, merge
 from compiler.codegen.contraction_prepare import Scheme, scheme
 from compiler.codegen.convolution_shape import reads_on_chip
 from compiler.ir.loops import Contraction, Load, Loop, Movement
-from compiler.ir.ops import HloOp
+from compiler.ir.ops import is_constant
 from compiler.ir.types import ElementType, tensor_of
 from compiler.ops.contraction import free_dimensions
 from compiler.ops.views import View
@@ -70,10 +70,6 @@ def constants(contraction: Contraction, config: AcceleratorConfig) -> dict[SSAVa
         if isinstance(node, Load) and is_constant(node.value):
             found[node.value] = tensor_of(node.value).element.size
     return found
-
-
-def is_constant(value: SSAValue) -> bool:
-    return isinstance(value.owner, HloOp) and value.owner.kind == "constant"
 
 
 def _constant_factors(contraction: Contraction, config: AcceleratorConfig) -> Iterator[SSAValue]:

@@ -11,13 +11,12 @@ from compiler.codegen.readable import (
     ON_CHIP,
     bytes_read,
     constants,
-    is_constant,
     loaded_again,
     loads,
     unreadable,
 )
 from compiler.ir.loops import Contraction, Movement, analyse
-from compiler.ir.ops import HloOp
+from compiler.ir.ops import HloOp, is_constant
 from compiler.ir.types import tensor_of
 from hw.config import AcceleratorConfig
 

@@ -134,6 +134,16 @@ def constant(values: NDArray[Any], location: Location | None = None) -> HloOp:
     return make("constant", (), (tensor,), {"value": values}, location=location)
 
 
+def constant_values(value: SSAValue) -> NDArray[Any] | None:
+    """The array that a constant is; None for any other value."""
+    op = value.owner
+    return op.attrs["value"] if isinstance(op, HloOp) and op.kind == "constant" else None
+
+
+def is_constant(value: SSAValue) -> bool:
+    """Whether a value is a constant, of any size."""
+    return isinstance(value.owner, HloOp) and value.owner.kind == "constant"
+
 
 def replace(op: HloOp, values: Sequence[SSAValue]) -> None:
     """Replaces an operation's results by other values and erases it."""

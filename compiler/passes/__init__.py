@@ -12,7 +12,7 @@
     contractions  contractions read their operands as they lie in memory
     extremes      argmax and argmin become reductions of one tensor
     share         equal operations become one
-    reshapes      work on reshaped values is done in the shape they were made in
+    reshapes      work between two reshapes is done in the shape around them
     batch_dots    products of slices with one matrix become one product
     canonicalise  again, for what folding has uncovered
     fast_math     only on request: rewrites that change rounding
@@ -21,7 +21,7 @@
     row_slices    normalisations are cut so that contractions start before their end
     bands         chains of convolutions are cut so that what is between them stays on chip
     slices        chains of contractions are cut so that what is between them stays on chip
-    conversions   slices and concatenations move elements as narrow as they are stored
+    conversions   slices, reshapes and concatenations move elements as narrow as they are stored
     joint_products  products of one factor that are combined become one operation
     fuse          operations become groups
 """
@@ -57,8 +57,7 @@ __all__ = ["LEVELS", "SIMPLIFYING", "optimise"]
 
 SIMPLIFYING: tuple[Callable[[ModuleOp], None], ...] = (
     expand, canonicalise, carries, broadcasts, fold, unroll, fold, unroll, fold, static_slices,
-    pointwise, contractions, extremes, share, reshapes, batch_dots,
-    canonicalise,
+    pointwise, contractions, extremes, share, reshapes, batch_dots, canonicalise,
 )
 """They keep every bit of every result."""
 

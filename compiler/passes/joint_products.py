@@ -12,7 +12,7 @@ from typing import Any
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 
-from compiler.ir.ops import HloOp, insert_before, main_function, make, replace
+from compiler.ir.ops import HloOp, insert_before, is_constant, main_function, make, replace
 from compiler.ir.types import tensor_of
 from compiler.passes.groups import is_elementwise
 
@@ -46,8 +46,8 @@ def _is_suitable(op: HloOp, columns: int) -> bool:
     weights = op.operands[1]
     dims = op.attrs["dot_dimension_numbers"]
     free = tensor_of(weights).rank - len(dims["rhs_contracting_dimensions"])
-    return (isinstance(weights.owner, HloOp) and weights.owner.kind == "constant"
-            and weights.has_one_use() and tensor_of(weights).element.is_float and free > 0
+    return (is_constant(weights) and weights.has_one_use()
+            and tensor_of(weights).element.is_float and free > 0
             and not dims["lhs_batching_dimensions"] and op.tensor.shape[-1] % columns == 0)
 
 

@@ -25,8 +25,10 @@ from compiler.ir.loops import is_reduction
 from compiler.ir.ops import (
     HloOp,
     constant,
+    constant_values,
     erase_unused,
     insert_before,
+    is_constant,
     main_function,
     make,
     replace,
@@ -99,17 +101,12 @@ def _fits(op: HloOp, dot: HloOp, found: Scaled) -> bool:
             or tensor_of(left).element is not ElementType.BF16:
         return False
     return not found.needs_weights or (
-        tensor_of(found.x).element is ElementType.BF16 and _weights(op) is not None
+        tensor_of(found.x).element is ElementType.BF16 and is_constant(op.operands[1])
         and not op.attrs["dot_dimension_numbers"]["rhs_batching_dimensions"])
 
 
 def _contracted(dot: HloOp) -> tuple[int, ...]:
     return tuple(dot.attrs["dot_dimension_numbers"]["lhs_contracting_dimensions"])
-
-
-def _weights(dot: HloOp) -> Array | None:
-    owner = dot.operands[1].owner
-    return owner.attrs["value"] if isinstance(owner, HloOp) and owner.kind == "constant" else None
 
 
 # What the left factor is made of.
@@ -327,7 +324,8 @@ class _Builder:
 
     def weights(self, found: Scaled) -> tuple[SSAValue, SSAValue | None]:
         """The right factor with scales and means in it, and what the shift adds."""
-        weights, tensor = _weights(self.dot), tensor_of(self.dot.operands[1])
+        factor = self.dot.operands[1]
+        weights, tensor = constant_values(factor), tensor_of(factor)
         assert weights is not None
         axes = tuple(self.dot.attrs["dot_dimension_numbers"]["rhs_contracting_dimensions"])
         values = np.asarray(weights, np.float64)

@@ -205,9 +205,14 @@ def _handed_on(block: Block, chain: Chain, ranges: Sequence[Sequence[tuple[int, 
             if any(use.operation is block.last_op for use in value.uses) \
                     and not _reads_argument(value):
                 found[value] = list(dict.fromkeys(c[number] for c in cuts_of if c is not None))
-    slicer = Slicer(Exclusive(chain.members, found))
-    return {value: [cut for (cut,) in cuts] for value, cuts in found.items()
-            if all(len(c) == 1 and slicer.narrows_dot(value, c[0]) for c in cuts)}
+    while True:
+        # What is left out counts as a reader of the others' products from then on.
+        slicer = Slicer(Exclusive(chain.members, found))
+        left = {value: cuts for value, cuts in found.items()
+                if all(len(c) == 1 and slicer.narrows_dot(value, c[0]) for c in cuts)}
+        if len(left) == len(found):
+            return {value: [cut for (cut,) in cuts] for value, cuts in left.items()}
+        found = left
 
 
 def _reads_argument(value: SSAValue) -> bool:
