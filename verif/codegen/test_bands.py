@@ -8,38 +8,17 @@ import numpy as np
 import pytest
 from ml_dtypes import bfloat16
 
-from compiler.pipeline import Options, compile_module
+from compiler.pipeline import compile_module
 from hw.config import load as load_config
-from verif.codegen.harness import execute
+from verif.codegen.chains import (
+    NUMBERS,
+    assert_same_bits,
+    conv,
+    draw,
+    inverted,
+    recorded,
+)
 from verif.compiler.models import export
-
-Array = np.ndarray[Any, Any]
-NUMBERS = ("NHWC", "HWIO", "NHWC")
-
-
-def draw(*shape: int) -> Array:
-    return np.random.default_rng(sum(shape)).standard_normal(shape, np.float32).astype(bfloat16)
-
-
-def conv(x: Any, size: int, outputs: int, stride: int = 1, dilation: int = 1,
-         padding: str = "SAME") -> Any:
-    return jax.lax.conv_general_dilated(
-        x, draw(size, size, x.shape[-1], outputs), (stride, stride), padding,
-        rhs_dilation=(dilation, dilation), dimension_numbers=NUMBERS)
-
-
-def depthwise(x: Any, stride: int = 1, dilation: int = 1, padding: str = "SAME") -> Any:
-    return jax.lax.conv_general_dilated(
-        x, draw(3, 3, 1, x.shape[-1]), (stride, stride), padding,
-        rhs_dilation=(dilation, dilation), dimension_numbers=NUMBERS,
-        feature_group_count=x.shape[-1])
-
-
-def inverted(x: Any, **window: Any) -> Any:
-    """Expansion, depthwise convolution, projection, and the input again where it fits."""
-    y = jax.numpy.clip(conv(x, 1, 3 * x.shape[-1]), 0, 6)
-    y = conv(jax.numpy.clip(depthwise(y, **window), 0, 6), 1, x.shape[-1])
-    return x + y if x.shape == y.shape else y
 
 
 def residual(x: Any) -> Any:
@@ -75,29 +54,13 @@ CHAINS: dict[str, tuple[Any, tuple[int, ...]]] = {
 }
 
 
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The numbers of bands of the chains that are cut from now on."""
-    passes, counts = import_module("compiler.passes.bands"), list[int]()
-    cut = passes._cut
-
-    def noted(chain: Any, count: int) -> None:
-        counts.append(count)
-        cut(chain, count)
-
-    monkeypatch.setattr(passes, "_cut", noted)
-    return counts
-
-
 @pytest.mark.parametrize("name", CHAINS)
 def test_bits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     function, shape = CHAINS[name]
-    counts, argument = counted(monkeypatch), draw(*shape)
-    module, tiny = export(function, argument), load_config("tiny")
-    results = [execute(compile_module(module, tiny, Options(fusion=fusion)), [argument])
-               for fusion in ("full", "none")]
+    counts = recorded(monkeypatch, "_cut")
+    assert_same_bits(function, [draw(*shape)])
     assert counts
     assert min(counts) > 1
-    assert results[0][0].tobytes() == results[1][0].tobytes()
 
 
 def test_integers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,11 +77,9 @@ def test_integers(monkeypatch: pytest.MonkeyPatch) -> None:
             y, weights[1], (1, 1), "SAME", dimension_numbers=NUMBERS, feature_group_count=36,
             preferred_element_type=np.int32)
 
-    counts, module, tiny = counted(monkeypatch), export(function, argument), load_config("tiny")
-    results = [execute(compile_module(module, tiny, Options(fusion=fusion)), [argument])
-               for fusion in ("full", "none")]
+    counts = recorded(monkeypatch, "_cut")
+    assert_same_bits(function, [argument])
     assert counts
-    assert results[0][0].tobytes() == results[1][0].tobytes()
 
 
 def test_stays_on_chip() -> None:
@@ -140,7 +101,7 @@ def test_product_is_made_inside_its_padding(monkeypatch: pytest.MonkeyPatch) -> 
         copy_runs(context, addresses, run, *rest)
 
     monkeypatch.setattr(copies, "copy_runs", noted)
-    counts, (function, shape) = counted(monkeypatch), CHAINS["inverted"]
+    counts, (function, shape) = recorded(monkeypatch, "_cut"), CHAINS["inverted"]
     compile_module(export(function, draw(*shape)), load_config("tiny"))
     two_lines = 2 * (23 + 2) * 36 * 2
     assert set(runs) == {two_lines}

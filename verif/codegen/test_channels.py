@@ -8,10 +8,17 @@ import numpy as np
 import pytest
 from ml_dtypes import bfloat16
 
-from compiler.pipeline import Options, compile_module
+from compiler.pipeline import compile_module
 from hw.config import load as load_config
-from verif.codegen.harness import execute
-from verif.codegen.test_bands import NUMBERS, conv, depthwise, draw, inverted
+from verif.codegen.chains import (
+    NUMBERS,
+    assert_same_bits,
+    conv,
+    depthwise,
+    draw,
+    inverted,
+    recorded,
+)
 from verif.compiler.models import export
 
 
@@ -38,28 +45,12 @@ CHAINS: dict[str, tuple[Any, tuple[int, ...]]] = {
 }
 
 
-def widths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The channels of a slice of the chains that are cut so from now on."""
-    passes, found = import_module("compiler.passes.bands"), list[int]()
-    cut = passes.cut_channels
-
-    def noted(chain: Any, width: int) -> None:
-        found.append(width)
-        cut(chain, width)
-
-    monkeypatch.setattr(passes, "cut_channels", noted)
-    return found
-
-
 @pytest.mark.parametrize("name", CHAINS)
 def test_bits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     function, shape = CHAINS[name]
-    found, argument = widths(monkeypatch), draw(*shape)
-    module, tiny = export(function, argument), load_config("tiny")
-    results = [execute(compile_module(module, tiny, Options(fusion=fusion)), [argument])
-               for fusion in ("full", "none")]
+    found = recorded(monkeypatch, "cut_channels")
+    assert_same_bits(function, [draw(*shape)])
     assert found
-    assert results[0][0].tobytes() == results[1][0].tobytes()
 
 
 def test_integers_and_weights_that_are_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,11 +67,9 @@ def test_integers_and_weights_that_are_arguments(monkeypatch: pytest.MonkeyPatch
     def function(x: Any, expansion: Any, kernel: Any, projection: Any) -> Any:
         return product(product(product(jax.numpy.abs(x), expansion), kernel, 48), projection)
 
-    found, module = widths(monkeypatch), export(function, *arguments)
-    results = [execute(compile_module(module, load_config("tiny"), Options(fusion=fusion)),
-                       arguments) for fusion in ("full", "none")]
+    found = recorded(monkeypatch, "cut_channels")
+    assert_same_bits(function, arguments)
     assert found
-    assert results[0][0].tobytes() == results[1][0].tobytes()
 
 
 def features_first(x: Any) -> Any:
@@ -104,11 +93,7 @@ def joined(x: Any) -> Any:
     (features_first, (1, 8, 8, 8)), (batched, (3, 8, 8)), (joined, (3, 8, 8))])
 def test_results_that_are_not_made_inside_others(function: Any, shape: tuple[int, ...]) -> None:
     """Of a product with batch dimensions, or with features first."""
-    argument = draw(*shape)
-    module, tiny = export(function, argument), load_config("tiny")
-    results = [execute(compile_module(module, tiny, Options(fusion=fusion)), [argument])
-               for fusion in ("full", "none")]
-    assert results[0][0].tobytes() == results[1][0].tobytes()
+    assert_same_bits(function, [draw(*shape)])
 
 
 def test_slices_are_made_in_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +101,7 @@ def test_slices_are_made_in_their_places(monkeypatch: pytest.MonkeyPatch) -> Non
     from benchmarks.networks.traffic import predict
     copies, runs = import_module("compiler.codegen.copies"), list[int]()
     monkeypatch.setattr(copies, "copy_runs", lambda *arguments: runs.append(arguments[2]))
-    found, argument = widths(monkeypatch), draw(1, 14, 14, 96)
+    found, argument = recorded(monkeypatch, "cut_channels"), draw(1, 14, 14, 96)
     program = compile_module(
         export(lambda x: conv(depthwise(jax.nn.relu(conv(jax.nn.relu(x), 1, 576))), 1, 96),
                argument),
