@@ -40,6 +40,10 @@ class Place:
     def on_chip(self) -> bool:
         return self.window == LOCAL
 
+    def pitch(self, columns: int) -> int:
+        """Elements from one row of a matrix to the next; inside a larger one it is longer."""
+        return columns if self.inside is None else self.inside[-2]
+
 
 @dataclass(frozen=True)
 class Mark:

@@ -49,10 +49,9 @@ class Grid:
     batch: tuple[tuple[int, ...], ...]
     first_stride: int = 1
 
-    def offset(self, block: Block, row: int, column: int) -> int:
-        """Position of an element of a block in the dense result."""
-        _, rows, columns = self.shape
-        return ((block.batch * rows + self.rows[block.rows].start + row) * columns
+    def offset(self, block: Block, row: int, column: int, pitch: int) -> int:
+        """Position of an element of a block in the result, whose rows are `pitch` apart."""
+        return ((block.batch * self.shape[1] + self.rows[block.rows].start + row) * pitch
                 + self.columns[block.columns].start + column)
 
 
@@ -129,10 +128,11 @@ class StoreSums(Output):
     def take(self, block: Block, sums: Sums, piece: Piece) -> None:
         dtype = self.place.tensor.element.memory
         first, width, count = sums.columns
+        pitch = self.place.pitch(self.grid.shape[2])
         steps = [Step(width, dtype.size, WORD),
-                 Step(piece.rows, self.grid.shape[2] * dtype.size, sums.row_pitch),
+                 Step(piece.rows, pitch * dtype.size, sums.row_pitch),
                  Step(count, width * dtype.size, sums.tile_pitch)]
-        offset = self.place.offset + self.grid.offset(block, piece.first, first) * dtype.size
+        offset = self.place.offset + self.grid.offset(block, piece.first, first, pitch) * dtype.size
         for transfer in transfers(self.place.window, offset, sums.address, steps, dtype,
                                   sums.dtype):
             self.context.store(transfer, self.location)
@@ -283,10 +283,10 @@ class ComputeResult(Output):
         _, *rows, width = extents
         if place.inside is not None:
             return self._inside(place, block, piece, sums, width)
-        offset = self.grid.offset(block, piece.first, sums.columns[0])
-        pitch = self.grid.shape[2] * dtype.size
+        pitch = self.grid.shape[2]
+        offset = self.grid.offset(block, piece.first, sums.columns[0], pitch)
         return LocalPort(place.offset + offset * dtype.size,
-                     (width * dtype.size, *(n * pitch for n in row_major(tuple(rows))),
+                     (width * dtype.size, *(n * pitch * dtype.size for n in row_major(tuple(rows))),
                       dtype.size), dtype)
 
     def _inside(self, place: Place, block: Block, piece: Piece, sums: Sums, width: int
@@ -338,9 +338,9 @@ class ComputeResult(Output):
 
     def _store(self, block: Block, piece: Piece, sums: Sums, place: Place, address: int) -> None:
         first, width, count = sums.columns
-        dtype = place.tensor.element.memory
+        dtype, pitch = place.tensor.element.memory, place.pitch(self.grid.shape[2])
         steps = [Step(width * count, dtype.size, dtype.size),
-                 Step(piece.rows, self.grid.shape[2] * dtype.size, width * count * dtype.size)]
-        offset = place.offset + self.grid.offset(block, piece.first, first) * dtype.size
+                 Step(piece.rows, pitch * dtype.size, width * count * dtype.size)]
+        offset = place.offset + self.grid.offset(block, piece.first, first, pitch) * dtype.size
         for transfer in transfers(place.window, offset, address, steps, dtype, dtype):
             self.context.store(transfer, self.location)

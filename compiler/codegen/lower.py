@@ -195,7 +195,7 @@ class Lowering:
             part = self._parts[value]
             place = self._result_place(part.whole, preferred)
             self.context.places[part.whole] = place
-            if part.strides is None or place.on_chip:
+            if part.strides is None or (part.on_chip if place.on_chip else part.in_dram):
                 return Place(place.window, place.offset + part.offset, tensor, part.strides)
         if value in self._rooms.residency.addresses:
             return Place(LOCAL, self._rooms.residency.addresses[value], tensor)

@@ -18,11 +18,14 @@ class Part:
     Attributes:
         offset: bytes before its first element.
         strides: of the larger one, in elements, when the value is not one run of it.
+        on_chip, in_dram: whether its maker can write it with these strides there.
     """
 
     whole: SSAValue
     offset: int
     strides: tuple[int, ...] | None = None
+    on_chip: bool = True
+    in_dram: bool = True
 
 
 def parts_of(block: Block) -> dict[SSAValue, Part]:
@@ -50,9 +53,14 @@ def _runs(group: HloOp, movement: Movement) -> Iterator[tuple[SSAValue, Part]]:
     for node, tensor in zip(movement.operands, movement.op.call.operands, strict=True):
         inside = strides_inside(tensor.shape, dimension, strides)
         if isinstance(node, Load) and node.view.is_whole and _is_made_for(node.value, group) \
-                and (inside is None or (tensor_of(node.value).shape == tensor.shape
-                                        and _may_be_inside(node.value))):
-            yield node.value, Part(whole, first * strides[dimension] * tensor.element.size, inside)
+                and (inside is None or tensor_of(node.value).shape == tensor.shape):
+            part = Part(whole, first * strides[dimension] * tensor.element.size, inside)
+            if inside is not None:
+                part = replace(part, on_chip=_may_be_inside(node.value)
+                               and not _needs_room(node.value),
+                               in_dram=_has_rows(node.value, dimension))
+            if part.on_chip or part.in_dram:
+                yield node.value, part
         first += tensor.shape[dimension]
 
 
@@ -83,6 +91,30 @@ def _may_be_inside(value: SSAValue) -> bool:
     return order == tuple(range(len(order)))
 
 
+def _has_rows(value: SSAValue, dimension: int) -> bool:
+    """Whether a product makes a value row by row, and the larger one is longer in each row only."""
+    group = value.owner
+    assert isinstance(group, HloOp)
+    analysed = analyse(group)
+    if not isinstance(analysed, Contraction) or analysed.op.kind != "dot_general":
+        return False
+    dims, shape = analysed.op.attrs["dot_dimension_numbers"], analysed.op.tensor.shape
+    columns = tensor_of(analysed.op.operands[1]).rank - len(dims["rhs_contracting_dimensions"])
+    return (tensor_of(value).shape == shape and dimension == len(shape) - 1 and columns == 1
+            and not dims["lhs_batching_dimensions"])
+
+
+def _needs_room(value: SSAValue) -> bool:
+    """Whether a convolution makes a value of an input that it has to load: it needs the room of
+    what else would be put together there."""
+    group = value.owner
+    assert isinstance(group, HloOp)
+    source = group.operands[0].owner
+    padded = isinstance(source, HloOp) and source.kind == "fused" and source.attrs["kind"] in (
+        "pad", "concatenate")
+    return _is_by_array(group) and group.attrs["kind"] == "convolution" and not padded
+
+
 def _padded(group: HloOp, movement: Movement) -> Iterator[tuple[SSAValue, Part]]:
     """What the array makes, with padding around it."""
     node, attrs = movement.operands[0], movement.op.attrs
@@ -94,7 +126,8 @@ def _padded(group: HloOp, movement: Movement) -> Iterator[tuple[SSAValue, Part]]
     assert isinstance(maker, HloOp)
     if _may_be_inside(node.value) and _is_by_array(maker):
         first = sum(a * b for a, b in zip(low, tensor.strides, strict=True))
-        yield node.value, Part(group.results[0], first * tensor.element.size, tensor.strides)
+        yield node.value, Part(group.results[0], first * tensor.element.size, tensor.strides,
+                               in_dram=False)
 
 
 def _is_by_array(group: HloOp) -> bool:

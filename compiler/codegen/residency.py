@@ -7,7 +7,7 @@ ahead. Of the tensors that compete for room those win that save the most DRAM tr
 they occupy it.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xdsl.ir import Block, Operation, SSAValue
@@ -60,7 +60,7 @@ def plan(block: Block, config: AcceleratorConfig, candidates: Sequence[Resident]
     for resident, depth in chosen.items():
         addresses = residency.constants if resident.is_constant else residency.addresses
         addresses[resident.value] = config.scratchpad_bytes - depth - resident.bytes
-    used = _used(chosen, len(operations))
+    used = _used(chosen, 0, len(operations))
     residency.limits = {op: config.scratchpad_bytes - n
                         for op, n in zip(operations, used, strict=True)}
     return residency
@@ -73,11 +73,11 @@ def _chosen(candidates: Sequence[Resident], room: Sequence[int]) -> dict[Residen
     return _compact({r: depth for r, depth in chosen.items() if not r.is_buffer}, room)
 
 
-def _used(chosen: Mapping[Resident, int], operations: int) -> list[int]:
-    """Bytes from the top to the lowest resident, at each position."""
-    used = [0] * operations
+def _used(chosen: Mapping[Resident, int], first: int, end: int) -> list[int]:
+    """Bytes from the top to the lowest resident, at each of some positions."""
+    used = [0] * (end - first)
     for resident, depth in chosen.items():
-        for position in range(resident.first, resident.last + 1):
+        for position in range(resident.first - first, resident.last - first + 1):
             used[position] = max(used[position], depth + resident.bytes)
     return used
 
@@ -85,11 +85,35 @@ def _used(chosen: Mapping[Resident, int], operations: int) -> list[int]:
 def _compact(chosen: dict[Resident, int], room: Sequence[int]) -> dict[Resident, int]:
     """The same residents with as few bytes between and below them as an order of placing gives:
     with long lives first the short ones end up below them, and may take their place over."""
-    orders = (sorted(chosen, key=lambda r: (r.first - r.last, r.first)),
-              sorted(chosen, key=lambda r: (r.first, -r.bytes)))
-    placed = [chosen, *(_placed(order, {}, room) for order in orders)]
-    return min((p for p in placed if len(p) == len(chosen)),
-               key=lambda p: sum(_used(p, len(room))))
+    compacted: dict[Resident, int] = {}
+    for together in _apart(chosen):
+        orders = (sorted(together, key=lambda r: (r.first - r.last, r.first)),
+                  sorted(together, key=lambda r: (r.first, -r.bytes)))
+        placed: list[dict[Resident, int]] = [
+            {r: chosen[r] for r in together}, *(_placed(order, {}, room) for order in orders)]
+        best: dict[Resident, int] = min((p for p in placed if len(p) == len(together)), key=_area)
+        compacted.update(best)
+    return compacted
+
+
+def _area(placed: dict[Resident, int]) -> int:
+    """Bytes from the top to the lowest resident, summed over the positions."""
+    first = min(r.first for r in placed)
+    return sum(_used(placed, first, max(r.last for r in placed) + 1))
+
+
+def _apart(residents: Iterable[Resident]) -> Iterator[list[Resident]]:
+    """Sets of residents that no other one meets."""
+    together: list[Resident] = []
+    last = -1
+    for resident in sorted(residents, key=lambda r: r.first):
+        if together and resident.first > last:
+            yield together
+            together = []
+        together.append(resident)
+        last = max(last, resident.last)
+    if together:
+        yield together
 
 
 def _placed(residents: Iterable[Resident], others: Mapping[Resident, int], room: Sequence[int]

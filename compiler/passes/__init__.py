@@ -36,6 +36,7 @@ from compiler.passes.broadcasts import broadcasts
 from compiler.passes.canonicalise import canonicalise
 from compiler.passes.carries import carries
 from compiler.passes.check import check
+from compiler.passes.column_slices import column_slices
 from compiler.passes.contractions import contractions
 from compiler.passes.conversions import conversions
 from compiler.passes.expand import expand
@@ -46,6 +47,7 @@ from compiler.passes.fuse import LEVELS, fuse
 from compiler.passes.joint_products import joint_products
 from compiler.passes.k_slices import k_slices
 from compiler.passes.pointwise import pointwise
+from compiler.passes.product_sums import product_sums
 from compiler.passes.reshapes import reshapes
 from compiler.passes.row_slices import row_slices
 from compiler.passes.share import share
@@ -91,7 +93,9 @@ def optimise(module: ModuleOp, *, fusion: str = "full", relaxed: bool = False,
     check(module)
     if fusion == "full":
         if relaxed:
+            product_sums(module, scratchpad_bytes)
             k_slices(module, scratchpad_bytes, accumulator_bytes)
+            column_slices(module, scratchpad_bytes, array_cols)
         row_slices(module)
         bands(module, scratchpad_bytes, array_cols)
         slices(module, scratchpad_bytes)

@@ -76,7 +76,7 @@ def k_slices(module: ModuleOp, scratchpad_bytes: int, accumulator_bytes: int) ->
 
 
 def _consider(op: HloOp, scratchpad_bytes: int, accumulator_bytes: int) -> None:
-    d = _contracted(op)
+    d = contracted(op)
     if d is None:
         return
     pair = _pair(op, d)
@@ -89,7 +89,7 @@ def _consider(op: HloOp, scratchpad_bytes: int, accumulator_bytes: int) -> None:
         _slice(op, d, step, Slicer(lambda _: False))
 
 
-def _contracted(op: HloOp) -> int | None:
+def contracted(op: HloOp) -> int | None:
     """The only dimension of a bf16 left factor that is contracted."""
     numbers = op.attrs["dot_dimension_numbers"]
     contracted = numbers["lhs_contracting_dimensions"]
@@ -143,7 +143,7 @@ def _slice(second: HloOp, d: int, step: int, slicer: Slicer) -> None:
         size = min(step, extent - start)
         factors = [slicer.slice(value, ((k, start, size),))
                    for value, k in zip(second.operands, (d, other), strict=True)]
-        made = _partial(second, factors, sums, last=start + size == extent)
+        made = partial_sum(second, factors, sums, last=start + size == extent)
         slicer.made += made
         sums = made[-1].results[0]
     assert sums is not None
@@ -151,7 +151,7 @@ def _slice(second: HloOp, d: int, step: int, slicer: Slicer) -> None:
     replace(second, [sums])
 
 
-def _partial(second: HloOp, factors: Sequence[SSAValue], sums: SSAValue | None, *, last: bool
+def partial_sum(second: HloOp, factors: Sequence[SSAValue], sums: SSAValue | None, *, last: bool
              ) -> list[HloOp]:
     """The product of a slice, and what there is already added to it."""
     wide = second.tensor.with_element(ElementType.F32)

@@ -162,6 +162,15 @@ class Slicer:
             "limit_indices": tuple(b for _, b in bounds),
             "strides": (1,) * tensor.rank}, location=op.source if isinstance(op, HloOp) else None))
 
+    def twin(self, value: SSAValue) -> SSAValue:
+        """The same once more, for those who read it later: a second result of the same group, which
+        is stored while the first one stays on chip."""
+        op = value.owner
+        assert isinstance(op, HloOp)
+        assert isinstance(op.definition, Elementwise)
+        return self._add(make(op.kind, op.operands, [op.tensor], dict(op.attrs),
+                              location=op.source))
+
     def narrows_dot(self, value: SSAValue, cut: Cut) -> bool:
         """Whether a slice is made of a contraction with fewer columns, whose result only slices
         are needed of. Rows stay together: each slice of them would load the weights again."""

@@ -1,27 +1,22 @@
 """Updates in place: the bytes they move, and the bits of programs that copy instead."""
 
-from collections.abc import Callable, Iterator, Sequence
-from math import prod
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from compiler.codegen.commands import Command
 from compiler.codegen.interface import Donation
 from compiler.codegen.lower import Lowered, lower
-from compiler.codegen.tile import CommandsOp
 from compiler.frontend import load
 from compiler.ir.ops import main_function
 from compiler.passes import optimise
 from compiler.pipeline import Options, compile_module
 from hw.config import TINY
-from hw.isa.dtypes import DType
-from hw.isa.encoding import decode
 from hw.isa.host import Engine
-from hw.isa.params import LEVELS, DmaParam
 from hw.isa.program import INPUT_WINDOW, OUTPUT_WINDOW, Program
 from verif.codegen.harness import Array, execute
+from verif.codegen.moved import moved
 from verif.compiler.models import export, floats, integers, jax, module, results
 
 jnp, lax = jax.numpy, jax.lax
@@ -47,23 +42,6 @@ def lowered(function: Callable[..., Any], arguments: Sequence[Array], donate: Se
     optimise(model.module)
     return lower(main_function(model.module), TINY, [
         Donation(n, a.alias) for n, a in enumerate(model.arguments) if a.donated])
-
-
-def commands(code: Lowered, engine: Engine) -> Iterator[Command]:
-    for op in code.program.walk():
-        if isinstance(op, CommandsOp):
-            yield from (c for c in op.commands if c.engine is engine)
-
-
-def moved(code: Lowered, engine: Engine, window: int) -> int:
-    """Bytes that a DMA engine moves to or from a window; those of a loop's body count once."""
-    total = 0
-    for command in commands(code, engine):
-        word: Any = decode(command.words[0])
-        if word.window == window:
-            bounds = [command.parameters[DmaParam.BOUND1 + level] for level in range(LEVELS)]
-            total += command.parameters[DmaParam.N0] * prod(bounds) * DType(word.dram_type).size
-    return total
 
 
 def program(function: Callable[..., Any], arguments: Sequence[Array],

@@ -1,0 +1,117 @@
+"""Fast math: the sum of two products becomes one product of what lies side by side along k.
+
+The first block of a stage of a residual network is an example: what is added to its result is a
+product as well, as the numbers of channels differ.
+
+    y @ w + x @ v = [y x] @ [w; v]
+
+One of the two need not be rounded and stored to be an operand of the other's epilogue, and the
+accumulators take both. It has to be worth putting both left factors together: on chip, where one of
+them is made in its place.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import SSAValue
+
+from compiler.ir.ops import (
+    HloOp,
+    constant,
+    constant_values,
+    erase_unused,
+    insert_before,
+    main_function,
+    make,
+    only_user,
+    replace,
+)
+from compiler.ir.types import ElementType, tensor_of
+
+SHARE = 5, 8
+"""Both left factors together take at most this part of the scratchpad."""
+
+
+@dataclass(frozen=True)
+class Summand:
+    """A product, and what else is added to it.
+
+    Attributes:
+        others: values of the same shape, not rounded.
+    """
+
+    product: HloOp
+    others: tuple[SSAValue, ...] = ()
+
+
+def product_sums(module: ModuleOp, scratchpad_bytes: int) -> None:
+    """Joins products by constants whose left factors fit the scratchpad together."""
+    block = main_function(module).body.block
+    for op in list(block.ops):
+        if isinstance(op, HloOp) and op.kind == "add" and op.tensor.element is ElementType.F32:
+            summands = [_summand(operand) for operand in op.operands]
+            found = [s for s in summands if s is not None]
+            if len(found) == 2 and _fit(found, scratchpad_bytes * SHARE[0] // SHARE[1]):
+                _join(op, found)
+    erase_unused(block)
+
+
+def _summand(value: SSAValue) -> Summand | None:
+    """The product that a value, which only the sum reads, is made of by adding and rounding."""
+    op = value.owner
+    if not isinstance(op, HloOp) or only_user(value) is None or not op.tensor.element.is_float:
+        return None
+    if op.kind == "dot_general":
+        return Summand(op) if _is_matrix_product(op) else None
+    if op.kind == "convert":
+        return _summand(op.operands[0])
+    if op.kind != "add" or op.tensor.element is not ElementType.F32:
+        return None
+    for inner, other in (op.operands, op.operands[::-1]):
+        found = _summand(inner)
+        if found is not None:
+            return Summand(found.product, (*found.others, other))
+    return None
+
+
+def _is_matrix_product(op: HloOp) -> bool:
+    """Whether the last dimension of bf16 is contracted with the first one of a constant matrix."""
+    left, right = map(tensor_of, op.operands)
+    dims = op.attrs["dot_dimension_numbers"]
+    return (constant_values(op.operands[1]) is not None and right.rank == 2
+            and left.element is right.element is ElementType.BF16
+            and op.tensor.element is ElementType.F32
+            and not dims["lhs_batching_dimensions"]
+            and dims["lhs_contracting_dimensions"] == (left.rank - 1,)
+            and dims["rhs_contracting_dimensions"] == (0,))
+
+
+def _fit(summands: list[Summand], room: int) -> bool:
+    """Whether left factors that differ fit, for results that are alike."""
+    first, second = (tensor_of(s.product.operands[0]) for s in summands)
+    return (first.shape[:-1] == second.shape[:-1] and first.bytes + second.bytes <= room
+            and summands[0].product.operands[0] is not summands[1].product.operands[0])
+
+
+def _join(total: HloOp, summands: list[Summand]) -> None:
+    """Replaces a sum of two products by the product of both."""
+    made = list(_joined(total, summands))
+    insert_before(total, made)
+    replace(total, made[-1].results)
+
+
+def _joined(total: HloOp, summands: list[Summand]) -> Iterator[HloOp]:
+    products = [s.product for s in summands]
+    weights = [constant_values(op.operands[1]) for op in products]
+    left = make("concatenate", [op.operands[0] for op in products], None,
+                {"dimension": tensor_of(products[0].operands[0]).rank - 1}, location=total.source)
+    right = constant(np.concatenate([w for w in weights if w is not None]), products[0].source)
+    yield from (left, right)
+    sums = make("dot_general", [*left.results, *right.results], [total.tensor],
+                dict(products[0].attrs), location=products[0].source)
+    yield sums
+    for other in (value for summand in summands for value in summand.others):
+        sums = make("add", [*sums.results, other], [total.tensor], location=total.source)
+        yield sums

@@ -1,0 +1,87 @@
+"""Fast math: what a product reads first and others later is stored, but not loaded for it."""
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from compiler.codegen.interface import Donation
+from compiler.codegen.lower import Lowered, lower
+from compiler.frontend import Model, load
+from compiler.ir.ops import HloOp, main_function
+from compiler.ir.types import tensor_of
+from compiler.passes import optimise
+from compiler.pipeline import Options, compile_module
+from hw.config import TINY
+from hw.isa.host import Engine
+from hw.isa.program import WORKSPACE_WINDOW
+from verif.codegen.harness import Array, execute
+from verif.codegen.moved import moved
+from verif.compiler.models import export, floats, jax
+
+BF16 = ml_dtypes.bfloat16
+ROWS, NARROW, WIDE = 32, 64, 512
+"""The wide value just fills the scratchpad of `tiny`."""
+X, RESIDUAL = floats(ROWS, NARROW, dtype=BF16), floats(ROWS, WIDE, seed=1, dtype=BF16)
+WEIGHTS = {f"arg{n + 2}": floats(*shape, seed=n + 2, dtype=BF16) / BF16(np.sqrt(shape[0]))
+           for n, shape in enumerate([(NARROW, NARROW), (NARROW, WIDE), (WIDE, NARROW),
+                                      (NARROW, WIDE)])}
+WIDE_BYTES = RESIDUAL.nbytes
+relu = jax.nn.relu
+
+
+def block(x: Any, residual: Any, first: Any, up: Any, down: Any, again: Any) -> Any:
+    """A residual block from its narrow layer on, and the next one's."""
+    wide = relu(relu(x @ first) @ up + residual)
+    return relu(relu(wide @ down) @ again + wide)
+
+
+def optimised(*, relaxed: bool = True, scratchpad_bytes: int = TINY.scratchpad_bytes) -> Model:
+    model = load(export(block, X, RESIDUAL, *WEIGHTS.values()), bind=WEIGHTS)
+    optimise(model.module, relaxed=relaxed, scratchpad_bytes=scratchpad_bytes,
+             array_cols=TINY.array_cols)
+    return model
+
+
+def columns(model: Model) -> list[list[int]]:
+    """Of what each product's group makes."""
+    return [[tensor_of(r).shape[-1] for r in op.results]
+            for op in main_function(model.module).body.block.ops
+            if isinstance(op, HloOp) and op.kind == "fused" and op.attrs["kind"] == "dot_general"]
+
+
+def lowered(*, relaxed: bool) -> Lowered:
+    model = optimised(relaxed=relaxed)
+    return lower(main_function(model.module), TINY, list[Donation]())
+
+
+def test_a_slice_is_made_twice_and_multiplied_before_the_next_one() -> None:
+    _, *pairs, last = columns(optimised())
+    assert pairs[::2] == [[WIDE // 8] * 2] * 8  # for the product, and for those who read it later
+    assert pairs[1::2] == [[NARROW]] * 8
+    assert last == [WIDE]
+
+
+def test_the_product_loads_none_of_it_and_slices_are_stored_in_their_place() -> None:
+    code = lowered(relaxed=True)
+    assert moved(code, Engine.STORE, WORKSPACE_WINDOW) == WIDE_BYTES
+    assert moved(code, Engine.LOAD, WORKSPACE_WINDOW) == WIDE_BYTES
+    assert moved(lowered(relaxed=False), Engine.LOAD, WORKSPACE_WINDOW) >= 2 * WIDE_BYTES
+
+
+def test_results_on_the_machine_are_close_to_exact() -> None:
+    arguments: list[Array] = [X, RESIDUAL]
+    program = compile_module(export(block, *arguments, *WEIGHTS.values()), TINY,
+                             Options(fast_math=True, bind=WEIGHTS))
+    (result,) = execute(program, arguments)
+    exact = block(*(np.asarray(a, np.float32) for a in (*arguments, *WEIGHTS.values())))
+    np.testing.assert_allclose(np.asarray(result, np.float32), exact, atol=0.06, rtol=0.02)
+
+
+@pytest.mark.parametrize(("scratchpad", "relaxed"), [
+    (WIDE_BYTES * 2, True), (TINY.scratchpad_bytes, False), (WIDE_BYTES // 4, True)],
+    ids=["it_fits", "bits_are_kept", "no_room"])
+def test_otherwise_it_stays_whole(scratchpad: int, relaxed: bool) -> None:
+    model = optimised(relaxed=relaxed, scratchpad_bytes=scratchpad)
+    assert columns(model) == [[NARROW], [WIDE], [NARROW], [WIDE]]
