@@ -1,8 +1,9 @@
 """What a plan of a dot product costs: scratchpad, loads, cycles of the array, the last stores."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate, islice
+from typing import NamedTuple
 
 from compiler.codegen.contraction_loop import FINAL_PIECES
 from hw import timing
@@ -64,8 +65,7 @@ class Shape:
     products: int = 1
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """How a dot product is cut.
 
     Attributes:
@@ -356,4 +356,4 @@ def ramped(plan: Plan, depth: int) -> Plan:
         depths.append(depth)
         total += depth
         depth = total
-    return replace(plan, first_depths=tuple(depths))
+    return Plan(*plan[:5], tuple(depths), *plan[6:])

@@ -5,7 +5,6 @@ of loads and matmuls is followed slab by slab.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 
@@ -34,6 +33,10 @@ FINALISTS = 16
 RAMPS = (1, 4, 16, 64)
 """Depths of the first slab that are tried, in heights of the array: thin ones start the array
 early, but every block has them."""
+ORDERS = tuple((rows_outer, (outer, inner) if rows_outer else (inner, outer))
+               for rows_outer in (True, False)
+               for outer, inner in product(("none", "strip"), ("none", "whole")))
+"""Of a plan's blocks, with what may stay in the scratchpad then (`Plan.resident`)."""
 
 
 @lru_cache(maxsize=1024)
@@ -63,10 +66,10 @@ def _fitted(config: AcceleratorConfig, shape: Shape, plan: Plan, scratchpad_byte
         return plan
     if plan.resident.count("none") != 1 or plan.depth >= shape.k:
         return None
-    least, more = (room(config, shape, replace(plan, held=n * plan.depth)) for n in (0, 1))
+    least, more = (room(config, shape, plan._replace(held=n * plan.depth)) for n in (0, 1))
     slabs = (scratchpad_bytes - least) // max(more - least, 1)
     held = min(slabs * plan.depth, shape.k - plan.depth)
-    return replace(plan, held=held) if held >= max(plan.depth, plan.last_depth) else None
+    return plan._replace(held=held) if held >= max(plan.depth, plan.last_depth) else None
 
 
 def _hidden(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
@@ -102,25 +105,23 @@ def _candidates(config: AcceleratorConfig, shape: Shape) -> Iterator[Plan]:
         halves = 1 if blocks == 1 or is_staggered(config, shape, rows, tiles) else 2
         if rows * columns * halves > config.accumulator_rows:
             continue
-        for rows_outer in (True, False):
-            for outer, inner in product(("none", "strip"), ("none", "whole")):
-                resident = (outer, inner) if rows_outer else (inner, outer)
-                plan = Plan(rows, tiles, depth, rows_outer, resident)
-                yield plan
-                if blocks > 1:
-                    yield from _with_deep_end(config, shape, plan)
+        end = _deep_end(config, shape, Plan(rows, tiles, depth, *ORDERS[0])) if blocks > 1 else 0
+        for rows_outer, resident in ORDERS:
+            yield Plan(rows, tiles, depth, rows_outer, resident)
+            if end:
+                yield Plan(rows, tiles, depth, rows_outer, resident, last_depth=end)
 
 
-def _with_deep_end(config: AcceleratorConfig, shape: Shape, plan: Plan) -> Iterator[Plan]:
-    """The plan with its last slab so deep that the next block need not wait for accumulators."""
+def _deep_end(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
+    """Depth of a last slab so deep that the next block need not wait for accumulators, 0 for none;
+    the same whatever stays in the scratchpad."""
     start = ramped(plan, config.array_rows)
     depth, longest = plan.depth, min(shape.longest or shape.k, shape.k // 2)
     if shape.run is not None and plan.depth < shape.run:
         longest = min(longest, shape.run)
-    while 2 * depth <= longest and handover(config, shape, replace(start, last_depth=depth)):
+    while 2 * depth <= longest and handover(config, shape, start._replace(last_depth=depth)):
         depth *= 2
-    if depth > plan.depth:
-        yield replace(plan, last_depth=depth)
+    return depth if depth > plan.depth else 0
 
 
 def _sizes(total: int, unit: int) -> list[int]:

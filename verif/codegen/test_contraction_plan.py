@@ -30,7 +30,7 @@ def test_part_of_a_large_operand_stays() -> None:
     assert plan.held is not None
     assert 0 < plan.held < shape.k
     assert room(CONFIG, shape, plan) <= CONFIG.scratchpad_bytes
-    streamed = replace(plan, resident=("none", "none"), held=None)
+    streamed = plan._replace(resident=("none", "none"), held=None)
     assert load_cycles(CONFIG, shape, plan) < load_cycles(CONFIG, shape, streamed)
 
 
