@@ -99,6 +99,7 @@ class Lowering:
         self.explained: list[str] = []
         self.last_uses = last_uses(function)
         self._temporary: set[Place] = set()
+        self._trying = False
         block = self._main = function.body.block
         self._parts = parts_of(block)
         wholes = {value: part.whole for value, part in self._parts.items()}
@@ -109,8 +110,17 @@ class Lowering:
         """Appends the commands of the function's block.
 
         When an operation runs out of room the plan changes, and all is made again from the first
-        operation on that the change concerns.
+        operation on that the change concerns. That may be most of the program: operations with
+        little room are made on trial first, without the others.
         """
+        begin = self._mark()
+        self._trying = True
+        self._whole(wanted)
+        self._rewind(begin)
+        self._trying = False
+        self._whole(wanted)
+
+    def _whole(self, wanted: Sequence[Wanted]) -> None:
         preferred = self.in_place.claims(wanted)
         operations, marks = list(self._main.ops), list[_Mark]()
         while len(marks) < len(operations):
@@ -141,7 +151,8 @@ class Lowering:
              ) -> None:
         self._limit_buffers(op)
         if op.next_op is None:
-            self._end(op, wanted)
+            if not self._trying:
+                self._end(op, wanted)
             return
         assert isinstance(op, HloOp)
         self._operation(op, preferred)
@@ -158,6 +169,8 @@ class Lowering:
             return
         places = [self._result_place(r, preferred) for r in op.results]
         self.context.places.update(zip(op.results, places, strict=True))
+        if self._trying and not self._rooms.is_short(op):
+            return
         if op.kind == "while":
             lower_while(self, op, places)
         elif op.kind == "case":
