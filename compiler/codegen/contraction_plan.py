@@ -10,14 +10,12 @@ from itertools import product
 
 from compiler.codegen.contraction_cost import (
     TRAFFIC,
+    Bounds,
     Plan,
     Shape,
-    bound,
-    busiest,
     cycles,
     handover,
     is_staggered,
-    load_cycles,
     parts_of,
     ramped,
     room,
@@ -48,12 +46,13 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
     """
     fitted = (_fitted(config, shape, p, scratchpad_bytes) for p in _candidates(config, shape))
     plans = [p for p in fitted if p is not None]
+    bounds = Bounds(config, shape)
     if shape.steady:
-        return min(plans, key=lambda p: busiest(config, shape, p), default=None)
-    plans.sort(key=lambda p: bound(config, shape, ramped(p, config.array_rows)))
+        return min(plans, key=bounds.busiest, default=None)
+    plans.sort(key=bounds.bound)
     if shape.on_chip[0] and (shape.rows >= config.array_rows or shape.on_chip[1]):
-        return _deepest(config, shape, plans)
-    finalists = {ramped(p, start * config.array_rows): _hidden(config, shape, p)
+        return _deepest(bounds, plans)
+    finalists = {ramped(p, start * config.array_rows): shape.batch * bounds.loads(p) // TRAFFIC
                  for p in plans[:FINALISTS]
                  for start in RAMPS if start == 1 or start * config.array_rows <= p.depth}
     return min(finalists, key=lambda p: cycles(config, shape, p) + finalists[p], default=None)
@@ -72,21 +71,17 @@ def _fitted(config: AcceleratorConfig, shape: Shape, plan: Plan, scratchpad_byte
     return plan._replace(held=held) if held >= max(plan.depth, plan.last_depth) else None
 
 
-def _hidden(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
-    """What loads cost that hide behind the array."""
-    return shape.batch * load_cycles(config, shape, plan) // TRAFFIC
-
-
-def _deepest(config: AcceleratorConfig, shape: Shape, plans: Sequence[Plan]) -> Plan | None:
+def _deepest(bounds: Bounds, plans: Sequence[Plan]) -> Plan | None:
     """The plan of activations on chip: weights come ahead of them, and with all of k in one slab
     the first rows need not wait for the others to be made. Several columns of tiles give the
     array work on those while the next ones are made."""
+    config, shape = bounds.config, bounds.shape
     times = {p: cycles(config, shape, p) for p in plans[: 4 * FINALISTS]}
     best = min(times.values(), default=0)
     # A strip of weights could not be loaded before the one in its place is finished with.
     near = [p for p, time in times.items() if time <= best + best // NEAR
             and (p.resident[1] != "strip" or time == best)]
-    loads = {p: load_cycles(config, shape, p) for p in near}
+    loads = {p: bounds.loads(p) for p in near}
     least = min(loads.values(), default=0)
     near = [p for p in near if loads[p] <= least + least // TRAFFIC]
     wide = WIDE * config.array_cols

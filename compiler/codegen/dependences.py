@@ -30,8 +30,9 @@ def overlap(a: tuple[int, int, int], b: tuple[int, int, int]) -> bool:
     """Whether two stripes have bytes in common; in doubt they do."""
     if a[1] != b[1]:
         return True
-    distance = (b[0] - a[0]) % a[1]
-    return distance < a[2] or a[1] - distance < b[2]
+    start, pitch, width = a
+    distance = (b[0] - start) % pitch
+    return distance < width or pitch - distance < b[2]
 
 
 @dataclass(slots=True)
@@ -181,21 +182,22 @@ class _Space:
                 continue
             # Of each engine the last one counts: often there is nothing to find after this one.
             self._follow_range(newest.index(last, start), engine, stripe, access)
-            if access.found.get(engine, -1) < last:
-                for number in range(start, stop):
-                    self._follow_range(number, engine, stripe, access)
+            known = access.found.get(engine, -1)
+            if known < last:
+                for number, writer in enumerate(newest[start:stop], start):
+                    if writer > known:
+                        self._follow_range(number, engine, stripe, access)
+                        known = access.found.get(engine, -1)
 
     def _follow_range(self, number: int, engine: Engine, stripe: Stripe, access: _Access) -> None:
         known = access.found.get(engine, -1)
-        if self.newest[engine][number] <= known:
-            return
         for other, writer in reversed(self.writers[number][engine].items()):
             if writer <= known:
                 break
             if writer != access.position and (
                     stripe is None or other is None or overlap(stripe, other)):
                 access.found[engine] = writer
-                break
+                return
 
     def _put(self, start: int, stop: int, access: _Access) -> None:
         """Notes a writer of all bytes of some ranges, which become one."""
