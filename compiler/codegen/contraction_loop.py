@@ -19,6 +19,7 @@ integers made of digits have more than one (`contraction_prepare`).
 
 from collections.abc import Hashable, Sequence
 from itertools import accumulate, islice
+from typing import NamedTuple
 
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_sweep import Form, Line, Tile, runs, sweep
@@ -54,28 +55,33 @@ class _Residents:
         self.held: list[Hashable] = [None] * len(source.slots)
         self.addresses = [region + n for n in accumulate(source.slots, initial=0)]
 
-    def acquire(self, at: Visit) -> int:
-        """Local address of what is needed, loaded if it is not there."""
+    def acquire(self, at: Visit) -> "_Acquired":
+        """What is needed, loaded if it is not there."""
         address = self.source.in_place(at)
         if address is not None:
-            return address
-        slot = self._slot(at)
+            return _Acquired(address, is_in_place=True)
+        slot = self.source.slot(at) if self.held else None
         if slot is not None:
             key = self.source.key(at)
             if self.held[slot] != key:
                 self.held[slot] = key
                 self.source.load(at, self.addresses[slot])
-            return self.addresses[slot]
+            return _Acquired(self.addresses[slot])
         address = self.context.scratchpad.allocate(self.source.size(at), self.location)
         self.source.load(at, address)
-        return address
+        return _Acquired(address, is_buffer=True)
 
-    def release(self, at: Visit, address: int) -> None:
-        if self._slot(at) is None and self.source.in_place(at) is None:
-            self.context.scratchpad.free(address)
+    def release(self, acquired: "_Acquired") -> None:
+        if acquired.is_buffer:
+            self.context.scratchpad.free(acquired.address)
 
-    def _slot(self, at: Visit) -> int | None:
-        return self.source.slot(at) if self.held else None
+
+class _Acquired(NamedTuple):
+    """A local address; whether the operand lies there anyway, or was given a buffer for one use."""
+
+    address: int
+    is_in_place: bool = False
+    is_buffer: bool = False
 
 
 class ContractionLoop:
@@ -130,14 +136,14 @@ class ContractionLoop:
             if slab is self.slabs[-1]:
                 self.sink.open(block)
             at = Visit(block, slab)
-            addresses = [residents.acquire(at) for residents in self.residents]
+            activations, weights = (residents.acquire(at) for residents in self.residents)
             # What is on chip may still be in the making, row by row.
-            fresh = initial and slab is self.slabs[0] and self.activations.in_place(at) is not None
-            _SlabWork(self, at, columns, base, rows, *addresses).emit(
+            fresh = initial and slab is self.slabs[0] and activations.is_in_place
+            _SlabWork(self, at, columns, base, rows, activations.address, weights.address).emit(
                 INITIAL_PIECES if fresh else 1,
                 FINAL_PIECES if final and slab is self.slabs[-1] else 1)
-            for residents, address in zip(self.residents, addresses, strict=True):
-                residents.release(at, address)
+            self.residents[0].release(activations)
+            self.residents[1].release(weights)
         self.sink.close()
         self.context.accumulators.free(base)
 
