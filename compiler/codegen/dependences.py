@@ -140,7 +140,8 @@ class _Space:
         if first >= end:
             return
         stripe = _stripe(interval)
-        start, stop = self._cut(first), self._cut(end)
+        start = bisect_right(self.starts, first) - 1
+        stop = bisect_left(self.starts, end, start)
         if stripe is not None and any(map(_is_full, self.writers[start:stop])):
             stripe = None
         self._follow_writers(start, stop, stripe, access)
@@ -153,41 +154,44 @@ class _Space:
         if access.engine not in self.newest:
             self.newest[access.engine] = [-1] * len(self.starts)
         if stripe is None:
-            self._put(start, stop, access)
+            self._put(start, stop, interval, access)
             return
+        if self.starts[start] != first:
+            start, stop = start + 1, stop + 1
+            self._split(start, first)
+        if stop == len(self.starts) or self.starts[stop] != end:
+            self._split(stop, end)
         for number in range(start, stop):
             self._add(number, stripe, access)
 
-    def _cut(self, address: int) -> int:
-        """Position of the range that starts at an address, which may split another one."""
-        position = bisect_left(self.starts, address)
-        if position == len(self.starts) or self.starts[position] != address:
-            self.starts.insert(position, address)
-            self.writers.insert(position, {
-                engine: stripes.copy() for engine, stripes in self.writers[position - 1].items()})
-            for newest in self.newest.values():
-                newest.insert(position, newest[position - 1])
-        return position
+    def _split(self, position: int, address: int) -> None:
+        """Makes a range begin at an address, with the writers of the one it was part of."""
+        self.starts.insert(position, address)
+        self.writers.insert(position, {
+            engine: stripes.copy() for engine, stripes in self.writers[position - 1].items()})
+        for newest in self.newest.values():
+            newest.insert(position, newest[position - 1])
 
     def _follow_writers(self, start: int, stop: int, stripe: Stripe, access: _Access) -> None:
         """Lets an access wait for the writers of a stripe of some ranges."""
+        found, ignored, one = access.found, access.ignored, stop == start + 1
         for engine, newest in self.newest.items():
-            if engine is access.ignored:
+            if engine is ignored:
                 continue
-            last = newest[start] if stop == start + 1 else max(newest[start:stop])
-            if last <= access.found.get(engine, -1):
+            last = newest[start] if one else max(newest[start:stop])
+            if last <= found.get(engine, -1):
                 continue
             if stripe is None and last != access.position:
-                access.found[engine] = last
+                found[engine] = last
                 continue
             # Of each engine the last one counts: often there is nothing to find after this one.
             self._follow_range(newest.index(last, start), engine, stripe, access)
-            known = access.found.get(engine, -1)
-            if known < last:
+            known = found.get(engine, -1)
+            if known < last and not one:
                 for number, writer in enumerate(newest[start:stop], start):
                     if writer > known:
                         self._follow_range(number, engine, stripe, access)
-                        known = access.found.get(engine, -1)
+                        known = found.get(engine, -1)
 
     def _follow_range(self, number: int, engine: Engine, stripe: Stripe, access: _Access) -> None:
         known = access.found.get(engine, -1)
@@ -199,12 +203,23 @@ class _Space:
                 access.found[engine] = writer
                 return
 
-    def _put(self, start: int, stop: int, access: _Access) -> None:
-        """Notes a writer of all bytes of some ranges, which become one."""
-        self.writers[start:stop] = [{access.engine: {None: access.position}}]
-        del self.starts[start + 1 : stop]
+    def _put(self, start: int, stop: int, interval: Interval, access: _Access) -> None:
+        """Notes a writer of all bytes of an interval, which becomes one range; it begins in range
+        `start` and ends before range `stop`."""
+        first, end = interval[1], interval[2]
+        starts, writers = [first], [{access.engine: {None: access.position}}]
+        is_inside = self.starts[start] != first
+        rest = stop == len(self.starts) or self.starts[stop] != end
+        if rest:
+            last = self.writers[stop - 1]
+            starts.append(end)
+            writers.append({engine: stripes.copy() for engine, stripes in last.items()}
+                           if is_inside and stop - 1 == start else last)
+        start += is_inside
         for engine, newest in self.newest.items():
-            newest[start:stop] = [access.position if engine is access.engine else -1]
+            mine = access.position if engine is access.engine else -1
+            newest[start:stop] = [mine, newest[stop - 1]] if rest else [mine]
+        self.starts[start:stop], self.writers[start:stop] = starts, writers
 
     def _add(self, number: int, stripe: Stripe, access: _Access) -> None:
         """Notes a writer of a stripe; it has waited for earlier ones of the same."""
