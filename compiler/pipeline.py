@@ -79,7 +79,7 @@ def compile_module(module: str | bytes, config: AcceleratorConfig, options: Opti
                        array_cols=config.array_cols, unroll_budget=options.unroll_budget)
     _dump(options, "2_fused.mlir", model.module)
     lowered = lower(main_function(model.module), config, _donated(model),
-                    on_chip=options.fusion == "full")
+                    on_chip=options.fusion == "full", explain=options.explain)
     _dump(options, "3_tiles.mlir", lowered.program)
     text = Emitter(config.queue_depth).program(lowered.program)
     program = _program(config, model, lowered, text)

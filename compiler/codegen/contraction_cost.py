@@ -162,7 +162,7 @@ class Bounds:
 
     def __init__(self, config: AcceleratorConfig, shape: Shape) -> None:
         self.config, self.shape = config, shape
-        self._visits: dict[tuple[int, int, int], tuple[int, int, int]] = {}
+        self._visits: dict[tuple[int, int, int], tuple[int, ...]] = {}
         self._work: dict[tuple[int, int, int, int], tuple[int, int]] = {}
 
     def busiest(self, plan: Plan) -> tuple[int, int]:

@@ -207,7 +207,8 @@ class _Space:
         """Notes a writer of all bytes of an interval, which becomes one range; it begins in range
         `start` and ends before range `stop`."""
         first, end = interval[1], interval[2]
-        starts, writers = [first], [{access.engine: {None: access.position}}]
+        writers: list[_Writers] = [{access.engine: {None: access.position}}]
+        starts = [first]
         is_inside = self.starts[start] != first
         rest = stop == len(self.starts) or self.starts[stop] != end
         if rest:

@@ -54,18 +54,20 @@ class Lowered:
 
 
 def lower(function: FuncOp, config: AcceleratorConfig,
-          donated: Sequence[Donation] = (), *, on_chip: bool = True) -> Lowered:
+          donated: Sequence[Donation] = (), *, on_chip: bool = True, explain: bool = False
+          ) -> Lowered:
     """The tile program of a function whose operations are groups, constants and control flow.
 
     Args:
         donated: arguments whose places results may, or have to, take over.
         on_chip: tensors may stay in the scratchpad from one group to the next.
+        explain: say something about each group.
 
     Raises:
         CompileError: something in it has no code.
     """
     context, block = Context(config), function.body.block
-    lowering = Lowering(context, function, on_chip=on_chip)
+    lowering = Lowering(context, function, on_chip=on_chip, explain=explain)
     ends = interface(function, donated, lowering.in_place)
     context.places.update(zip(block.args, ends.inputs, strict=True))
     lowering.main(ends.wanted)
@@ -89,13 +91,15 @@ class Lowering:
 
     Args:
         on_chip: tensors may stay in the scratchpad from one group to the next.
+        explain: keep `explained`.
 
     Attributes:
         explained: a line about each group.
     """
 
-    def __init__(self, context: Context, function: FuncOp, *, on_chip: bool) -> None:
-        self.context = context
+    def __init__(self, context: Context, function: FuncOp, *, on_chip: bool, explain: bool
+                 ) -> None:
+        self.context, self._explains = context, explain
         self.explained: list[str] = []
         self.last_uses = last_uses(function)
         self._temporary: set[Place] = set()
@@ -113,11 +117,12 @@ class Lowering:
         operation on that the change concerns. That may be most of the program: operations with
         little room are made on trial first, without the others.
         """
-        begin = self._mark()
-        self._trying = True
-        self._whole(wanted)
-        self._rewind(begin)
-        self._trying = False
+        if any(map(self._rooms.is_short, self._main.ops)):
+            begin = self._mark()
+            self._trying = True
+            self._whole(wanted)
+            self._rewind(begin)
+            self._trying = False
         self._whole(wanted)
 
     def _whole(self, wanted: Sequence[Wanted]) -> None:
@@ -179,8 +184,9 @@ class Lowering:
             before = self.context.cycles.copy()
             if not self._is_there(op):
                 generate(self.context, op)
-            self.explained.append(
-                describe_group(op, self.context.places, self.context.cycles - before))
+            if self._explains:
+                self.explained.append(
+                    describe_group(op, self.context.places, self.context.cycles - before))
         else:
             raise CompileError(f"no code for {op.kind}: report the model", op.source)
 

@@ -48,10 +48,10 @@ class Rooms:
         """Bytes that an operation's buffers may use."""
         return self.residency.limits.get(op, self.config.scratchpad_bytes)
 
-    def is_short(self, op: HloOp) -> bool:
+    def is_short(self, op: Operation) -> bool:
         """Whether a contraction has so little room that its plan may miss it by a buffer."""
-        return op.kind == "fused" and op.attrs["kind"] in ("dot_general", "convolution") \
-            and self.room(op) < self.config.scratchpad_bytes // SHORT
+        return self.room(op) < self.config.scratchpad_bytes // SHORT and isinstance(op, HloOp) \
+            and op.kind == "fused" and op.attrs["kind"] in ("dot_general", "convolution")
 
     def enlarge(self, op: Operation, error: NoRoomError) -> Operation:
         """Changes the plan for an operation that has run out of room.
