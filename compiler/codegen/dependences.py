@@ -41,7 +41,8 @@ class _Access:
 
     Attributes:
         ignored: the engine that it need not wait for: its own does one thing after the other.
-        found: of each engine the last command it must wait for.
+        found: of each engine the last command that it, or one before it on its engine, must wait
+            for.
     """
 
     position: int
@@ -246,18 +247,32 @@ def _stripe(interval: Interval) -> Stripe:
 def dependences(commands: Sequence[Command]) -> list[list[int]]:
     """For each command the commands it must wait for: positions, ascending.
 
-    Of several on one engine only the last is kept; of its own engine none, unless it overtakes.
+    Of several on one engine only the last is kept, and none that an earlier command of the same
+    engine waits for: what an engine knows to be finished stays so. Of its own engine none, unless
+    it overtakes.
     """
     spaces: dict[int, _Space] = defaultdict(_Space)
     writes = {interval[:3] for command in commands for interval in command.writes}
     for space, first, end in sorted(writes):
         spaces[space].written.add(first, end)
-    return [_depend(command, position, spaces) for position, command in enumerate(commands)]
+    known: dict[Engine, dict[Engine, int]] = {engine: {} for engine in Engine}
+    found = []
+    for position, command in enumerate(commands):
+        before = known[command.engine]
+        after = known[command.engine] = _depend(command, position, spaces, before)
+        found.append(sorted([n for engine, n in after.items() if n > before.get(engine, -1)]))
+    return found
 
 
-def _depend(command: Command, position: int, spaces: dict[int, _Space]) -> list[int]:
+def _depend(command: Command, position: int, spaces: dict[int, _Space], known: dict[Engine, int]
+            ) -> dict[Engine, int]:
+    """Of each engine the last command that is finished when this one starts.
+
+    Args:
+        known: the same of the engine's previous command.
+    """
     engine = command.engine
-    access = _Access(position, engine, None if command.overtakes else engine, {})
+    access = _Access(position, engine, None if command.overtakes else engine, known.copy())
     for interval in command.reads:
         # Sums that are added to: whoever wrote them is found when they are written.
         if len(interval) == 3 and interval in command.writes:
@@ -265,4 +280,4 @@ def _depend(command: Command, position: int, spaces: dict[int, _Space]) -> list[
         spaces[interval[0]].read(interval, access)
     for interval in command.writes:
         spaces[interval[0]].write(interval, access)
-    return sorted(access.found.values())
+    return access.found
