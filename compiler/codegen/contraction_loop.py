@@ -41,6 +41,7 @@ FINAL_PIECES = 4
 """Row pieces of the very last tile: its store is short."""
 INITIAL_PIECES = 4
 """Row pieces of the first tiles when the activations are still being made."""
+ONE = Line(1)
 
 
 class _Residents:
@@ -101,6 +102,7 @@ class ContractionLoop:
         self.steady = steady
         self.activations, self.weights, self.sink = activations, weights, sink
         self.slabs = slabs
+        self.row_cycles = sum(len(slab.tiles) for slab in slabs)
         self.tile_runs: dict[Hashable, list[tuple[int, Line]]] = {}
         self.column_runs: dict[Hashable, list[tuple[int, Line]]] = {}
         # The places of both operands are one region: two could leave no room between them.
@@ -169,9 +171,10 @@ class _SlabWork:
         first_pieces = min(first_pieces, max(self.rows // timing.array_latency(config), 1))
         tiles = self._tile_runs()
         if not self.at.slab.closes:
+            column_runs = self._column_runs()
             for piece in self.loop.activations.pieces(self.at, first_pieces):
                 for first, line in tiles:
-                    for column, columns in self._column_runs():
+                    for column, columns in column_runs:
                         self._sweep(first, column, piece, columns, line)
             return
         if first_pieces > 1:
@@ -190,15 +193,14 @@ class _SlabWork:
         """All of k for some rows of some columns, which are finished then."""
         for column in group:
             for first, line in tiles:
-                self._sweep(first, column, piece, Line(1), line)
+                self._sweep(first, column, piece, ONE, line)
         self._finish(group, [piece])
 
     def _groups(self) -> list[range]:
         """Numbers of the columns that are finished together."""
-        unit = self.loop.sink.unit
+        loop, unit = self.loop, self.loop.sink.unit
         count = len(self.columns) // unit
-        cycles = sum(len(slab.tiles) for slab in self.loop.slabs)
-        parts = -(-count * unit // max(self.loop.sink.together(cycles), unit))
+        parts = -(-count * unit // max(loop.sink.together(loop.row_cycles), unit))
         return [range(i * count // parts * unit, (i + 1) * count // parts * unit)
                 for i in range(parts)]
 
@@ -211,7 +213,7 @@ class _SlabWork:
                 continue
             for tile in range(first, first + line.length):
                 for column, columns_line in columns:
-                    self._sweep(tile, column, pieces[0], Line(1), columns_line)
+                    self._sweep(tile, column, pieces[0], ONE, columns_line)
 
     def _tile_runs(self) -> list[tuple[int, Line]]:
         """Runs of evenly spaced k tiles: number of the first, and the line from there."""
