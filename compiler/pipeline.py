@@ -1,6 +1,7 @@
 """The passes from StableHLO to a program, in order, and what `--dump` writes after each stage."""
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,8 @@ class Options:
         explain: the program's notes list the groups with their estimated cycles, and each fusion
             that was possible and refused.
         unroll_budget: operations a loop may become when it is unrolled.
+        verify: check the types of what the passes have made, a twentieth of the time, so only
+            where the environment has ISTHMUS_VERIFY, as it has in the tests.
     """
 
     fusion: str = "full"
@@ -53,6 +56,7 @@ class Options:
     dump: Path | None = None
     explain: bool = False
     unroll_budget: int = BUDGET
+    verify: bool = field(default_factory=lambda: "ISTHMUS_VERIFY" in os.environ)
 
 
 def compile_module(module: str | bytes, config: AcceleratorConfig, options: Options | None = None,
@@ -76,10 +80,11 @@ def compile_module(module: str | bytes, config: AcceleratorConfig, options: Opti
     refused = optimise(model.module, fusion=options.fusion, relaxed=options.fast_math,
                        scratchpad_bytes=config.scratchpad_bytes,
                        accumulator_bytes=config.accumulator_bytes,
-                       array_cols=config.array_cols, unroll_budget=options.unroll_budget)
+                       array_cols=config.array_cols, unroll_budget=options.unroll_budget,
+                       verify=options.verify)
     _dump(options, "2_fused.mlir", model.module)
     lowered = lower(main_function(model.module), config, _donated(model),
-                    on_chip=options.fusion == "full")
+                    on_chip=options.fusion == "full", explain=options.explain)
     _dump(options, "3_tiles.mlir", lowered.program)
     text = Emitter(config.queue_depth).program(lowered.program)
     program = _program(config, model, lowered, text)

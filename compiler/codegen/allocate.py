@@ -6,8 +6,8 @@ makes the next writer wait for the last reader.
 """
 
 import hashlib
-from bisect import insort
-from copy import copy
+from bisect import bisect_left, insort
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,8 @@ class Arena:
         self._next = 0
 
     def copy(self) -> "Arena":
-        other = copy(self)
+        other = Arena.__new__(Arena)
+        other.__dict__ |= self.__dict__
         other._live = self._live.copy()
         return other
 
@@ -61,8 +62,8 @@ class Arena:
             if self._wrap < self._limit:
                 self._next = 0
             self._wrap = self._limit
-        for candidate in (self._next, *self._ends(after=self._next), 0, *self._ends(after=-1)):
-            if candidate + size <= self.limit and self._is_free(candidate, candidate + size):
+        for candidate in self._candidates():
+            if candidate + size <= self._limit and self._is_free(candidate, candidate + size):
                 insort(self._live, (candidate, candidate + size))
                 self._next = candidate + size
                 return self.base + candidate
@@ -73,14 +74,23 @@ class Arena:
     def free(self, address: int) -> None:
         """Gives back what `allocate` returned."""
         start = address - self.base
-        position = next(i for i, (first, _) in enumerate(self._live) if first == start)
+        position = bisect_left(self._live, (start, start))
+        assert self._live[position][0] == start
         del self._live[position]
 
-    def _ends(self, after: int) -> list[int]:
-        return [end for _, end in self._live if end > after]
+    def _candidates(self) -> Iterator[int]:
+        """Places to try, in order."""
+        begin = self._next
+        yield begin
+        yield from [end for _, end in self._live if end > begin]
+        yield 0
+        yield from [end for _, end in self._live]
 
     def _is_free(self, first: int, end: int) -> bool:
-        return all(end <= start or stop <= first for start, stop in self._live)
+        """Live ranges are disjoint and in ascending order."""
+        after = bisect_left(self._live, (first, first))
+        return (after == len(self._live) or end <= self._live[after][0]) and (
+            not after or self._live[after - 1][1] <= first)
 
 
 class Constants:

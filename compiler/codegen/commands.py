@@ -117,8 +117,7 @@ def span(base: int, size: int, strides: Sequence[tuple[int, int]]) -> Interval:
 
 def moved(interval: Interval, distance: int) -> Interval:
     """The interval so many bytes on."""
-    space, first, end, *stripe = interval
-    return space, first + distance, end + distance, *stripe
+    return interval[0], interval[1] + distance, interval[2] + distance, *interval[3:]
 
 
 def encoded(form: type[Instruction], **fields: int) -> int:
@@ -169,15 +168,6 @@ class Stream(NamedTuple):
     def is_strided(self) -> bool:
         """Whether lanes are fetched one by one."""
         return self.stride0 not in (0, self.dtype.size) and self.dtype is not DType.ADDR
-
-    def interval(self) -> Interval:
-        """Bounding interval of the valid elements."""
-        return moved(_reach(self[1:]), self.base)
-
-    def parameters(self, number: int, is_output: bool) -> dict[int, int]:
-        first = (output_stream if is_output else input_stream)(number, StreamParam.BASE)
-        return {first: self.base & 0xFFFFFFFF,
-                **_walk_parameters(self[1:], first, is_output)}
 
 
 @lru_cache(maxsize=4096)
@@ -231,6 +221,57 @@ class Body:
         return {constant(k): value for k, value in enumerate(self.constants)}
 
 
+@dataclass(slots=True)
+class KernelForm:
+    """A kernel wherever its streams begin, which many have in common.
+
+    Attributes:
+        parameters: those of `Command`; `bases` are the indices of the streams' first addresses,
+            inputs before outputs.
+        reads, writes: what streams walk when they begin at address 0, with their position in
+            `bases`; `tables`, `scattered`: what is read and written beside them.
+    """
+
+    words: tuple[int, ...]
+    parameters: dict[int, int]
+    bases: tuple[int, ...]
+    reads: tuple[tuple[int, Interval], ...]
+    writes: tuple[tuple[int, Interval], ...]
+    tables: tuple[Interval, ...]
+    scattered: tuple[Interval, ...]
+    cycles: int
+
+    def at(self, addresses: Sequence[int], location: Location) -> Command:
+        """The kernel whose streams begin at these addresses."""
+        parameters = self.parameters.copy()
+        for index, address in zip(self.bases, addresses, strict=True):
+            parameters[index] = address & 0xFFFFFFFF
+        reads = [moved(reach, addresses[n]) for n, reach in self.reads]
+        writes = [moved(reach, addresses[n]) for n, reach in self.writes]
+        return Command(Engine.VECTOR, self.words, None, parameters, (*self.tables, *reads),
+                       (*self.scattered, *writes), self.cycles, timing.KERNEL_RETIRE, location)
+
+
+def kernel_form(config: AcceleratorConfig, groups: int, body: Body, inputs: Mapping[int, Stream],
+                outputs: Mapping[int, Stream], strip: int, tables: Sequence[Interval] = (),
+                scattered: Sequence[Interval] = ()) -> KernelForm:
+    """What `kernel` makes for streams that begin anywhere."""
+    parameters, bases = {VECTOR_STRIP: strip, **body.parameters}, []
+    for streams, is_output in ((inputs, False), (outputs, True)):
+        for number, stream in streams.items():
+            bases.append((output_stream if is_output else input_stream)(number, StreamParam.BASE))
+            parameters[bases[-1]] = 0
+            parameters.update(_walk_parameters(stream[1:], bases[-1], is_output))
+    reads = [(n, _reach(stream[1:])) for n, stream in enumerate(inputs.values())
+             if stream.dtype is not DType.ADDR]
+    writes = [(n, _reach(stream[1:])) for n, stream in enumerate(outputs.values(), len(inputs))]
+    slow = [config.lanes for stream in (*inputs.values(), *outputs.values()) if stream.is_strided]
+    cycles = timing.kernel_cycles(config, groups, body.issues, special=body.special,
+                                  strided_lanes=slow)
+    return KernelForm((_run_word(len(body.words), groups), *body.words), parameters, tuple(bases),
+                      tuple(reads), tuple(writes), tuple(tables), tuple(scattered), cycles)
+
+
 def kernel(config: AcceleratorConfig, groups: int, body: Body, inputs: Mapping[int, Stream],
            outputs: Mapping[int, Stream], strip: int, location: Location,
            tables: Sequence[Interval] = (), scattered: Sequence[Interval] = ()) -> Command:
@@ -240,21 +281,8 @@ def kernel(config: AcceleratorConfig, groups: int, body: Body, inputs: Mapping[i
         inputs, outputs: streams by number.
         tables: memory read by `gather`; `scattered`: memory written by `scatter`.
     """
-    parameters = {VECTOR_STRIP: strip, **body.parameters}
-    reads, writes = list(tables), list(scattered)
-    for number, stream in inputs.items():
-        parameters.update(stream.parameters(number, is_output=False))
-        if stream.dtype is not DType.ADDR:
-            reads.append(stream.interval())
-    for number, stream in outputs.items():
-        parameters.update(stream.parameters(number, is_output=True))
-        writes.append(stream.interval())
-    words = (_run_word(len(body.words), groups), *body.words)
-    slow = [config.lanes for stream in (*inputs.values(), *outputs.values()) if stream.is_strided]
-    cycles = timing.kernel_cycles(config, groups, body.issues, special=body.special,
-                                  strided_lanes=slow)
-    return Command(Engine.VECTOR, words, None, parameters, tuple(reads), tuple(writes), cycles,
-                   timing.KERNEL_RETIRE, location)
+    form = kernel_form(config, groups, body, inputs, outputs, strip, tables, scattered)
+    return form.at([stream.base for stream in (*inputs.values(), *outputs.values())], location)
 
 
 @lru_cache(maxsize=4096)

@@ -1,8 +1,9 @@
 """What a plan of a dot product costs: scratchpad, loads, cycles of the array, the last stores."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate, islice
+from typing import NamedTuple
 
 from compiler.codegen.contraction_loop import FINAL_PIECES
 from hw import timing
@@ -64,8 +65,7 @@ class Shape:
     products: int = 1
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """How a dot product is cut.
 
     Attributes:
@@ -156,30 +156,66 @@ def _epilogue_bytes(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     return total - max(plan.columns - STAGED * config.array_cols, 0) * staged
 
 
-def busiest(config: AcceleratorConfig, shape: Shape, plan: Plan) -> tuple[int, int]:
-    """Cycles of the busiest engine; of equal ones the vector unit likes larger blocks."""
-    row_blocks, column_blocks = _blocks(shape, plan)
-    loads = load_cycles(config, shape, plan)
-    blocks = row_blocks * column_blocks
-    compute = blocks * shape.terms * parts_of(shape.k, plan.depth) * _slab_cycles(
-        config, plan, min(plan.depth, shape.k))
-    store = column_blocks * _store_cycles(config, shape, shape.rows, plan.columns)
-    return max(compute, loads, store) + loads // TRAFFIC, row_blocks
+class Bounds:
+    """What plans of one product cost at least. Those that differ only in what stays in the
+    scratchpad have most of it in common, which is found once."""
 
+    def __init__(self, config: AcceleratorConfig, shape: Shape) -> None:
+        self.config, self.shape = config, shape
+        self._visits: dict[tuple[int, int, int], tuple[int, ...]] = {}
+        self._work: dict[tuple[int, int, int, int], tuple[int, int]] = {}
 
-def bound(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
-    """What the busiest engine has to do, the last store, and what hidden loads cost."""
-    row_blocks, column_blocks = _blocks(shape, plan)
-    loads = load_cycles(config, shape, plan)
-    slabs = parts_of(shape.k, plan.depth)
-    block = slabs * _slab_cycles(config, plan, min(plan.depth, shape.k))
-    first = slabs * sum(_piece_cycles(config, shape, plan, o, min(plan.depth, shape.k))
-                        for o in (0, 1))
-    compute = row_blocks * column_blocks * (block * shape.terms + handover(config, shape, plan))
-    store = column_blocks * _store_cycles(config, shape, shape.rows, plan.columns)
-    # Resident operands make the first block wait for loads that later ones do without.
-    return (shape.batch * max(loads, compute, store) + max(first // slabs, first - block)
-            + _drain(config, shape, plan) + shape.batch * loads // TRAFFIC)
+    def busiest(self, plan: Plan) -> tuple[int, int]:
+        """Cycles of the busiest engine; of equal ones the vector unit likes larger blocks."""
+        config, shape = self.config, self.shape
+        row_blocks, column_blocks = _blocks(shape, plan)
+        loads = self.loads(plan)
+        blocks = row_blocks * column_blocks
+        compute = blocks * shape.terms * parts_of(shape.k, plan.depth) * _slab_cycles(
+            config, plan, min(plan.depth, shape.k))
+        store = column_blocks * _store_cycles(config, shape, shape.rows, plan.columns)
+        return max(compute, loads, store) + loads // TRAFFIC, row_blocks
+
+    def bound(self, plan: Plan) -> int:
+        """What the busiest engine has to do, the last store, and what hidden loads cost, with a
+        thin first slab."""
+        key = plan.rows, plan.columns, plan.depth, plan.last_depth
+        if key not in self._work:
+            self._work[key] = self._find_work(ramped(plan, self.config.array_rows))
+        work, ends = self._work[key]
+        loads, batch = self.loads(plan), self.shape.batch
+        return batch * max(loads, work) + ends + batch * loads // TRAFFIC
+
+    def _find_work(self, plan: Plan) -> tuple[int, int]:
+        """Cycles of the array or of stores for one batch index, and of what comes before the
+        first and after the last of them."""
+        config, shape = self.config, self.shape
+        row_blocks, column_blocks = _blocks(shape, plan)
+        slabs, depth = parts_of(shape.k, plan.depth), min(plan.depth, shape.k)
+        block = slabs * _slab_cycles(config, plan, depth)
+        first = slabs * sum(_piece_cycles(config, shape, plan, o, depth) for o in (0, 1))
+        compute = row_blocks * column_blocks * (
+            block * shape.terms + handover(config, shape, plan))
+        store = column_blocks * _store_cycles(config, shape, shape.rows, plan.columns)
+        # Resident operands make the first block wait for loads that later ones do without.
+        return max(compute, store), max(first // slabs, first - block) + _drain(config, shape, plan)
+
+    def loads(self, plan: Plan) -> int:
+        """All loads of one batch index."""
+        shape = self.shape
+        row_blocks, column_blocks = _blocks(shape, plan)
+        key = plan.rows, plan.columns, plan.depth
+        if key not in self._visits:
+            self._visits[key] = (
+                row_blocks * column_blocks * _epilogue_cycles(self.config, shape, plan),
+                *(_load_cycles(self.config, shape, plan, operand) for operand in (0, 1)))
+        loads, *visits = self._visits[key]
+        for operand, others in ((0, column_blocks), (1, row_blocks)):
+            once, again = shape.parts[operand], others * shape.terms
+            stays = 0 if plan.resident[operand] == "none" else \
+                shape.k if plan.held is None else plan.held
+            loads += visits[operand] * (stays * once + (shape.k - stays) * again) // shape.k
+        return loads
 
 
 def is_staggered(config: AcceleratorConfig, shape: Shape, rows: int, columns: int) -> bool:
@@ -203,19 +239,6 @@ def handover(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     matmul = timing.matmul_cycles(config, plan.rows)
     start, finish = (parts_of(d, config.array_rows) * matmul for d in (depths[0], depths[-1]))
     return max(tiles * taken - (tiles - 1) * (start + finish), 0)
-
-
-def load_cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
-    """All loads of one batch index."""
-    row_blocks, column_blocks = _blocks(shape, plan)
-    loads = row_blocks * column_blocks * _epilogue_cycles(config, shape, plan)
-    for operand, others in ((0, column_blocks), (1, row_blocks)):
-        once, again = shape.parts[operand], others * shape.terms
-        visit = _load_cycles(config, shape, plan, operand)
-        stays = 0 if plan.resident[operand] == "none" else \
-            shape.k if plan.held is None else plan.held
-        loads += visit * (stays * once + (shape.k - stays) * again) // shape.k
-    return loads
 
 
 def cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
@@ -356,4 +379,4 @@ def ramped(plan: Plan, depth: int) -> Plan:
         depths.append(depth)
         total += depth
         depth = total
-    return replace(plan, first_depths=tuple(depths))
+    return Plan(*plan[:5], tuple(depths), *plan[6:])

@@ -19,6 +19,7 @@ integers made of digits have more than one (`contraction_prepare`).
 
 from collections.abc import Hashable, Sequence
 from itertools import accumulate, islice
+from typing import NamedTuple
 
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_sweep import Form, Line, Tile, runs, sweep
@@ -40,6 +41,7 @@ FINAL_PIECES = 4
 """Row pieces of the very last tile: its store is short."""
 INITIAL_PIECES = 4
 """Row pieces of the first tiles when the activations are still being made."""
+ONE = Line(1)
 
 
 class _Residents:
@@ -54,28 +56,33 @@ class _Residents:
         self.held: list[Hashable] = [None] * len(source.slots)
         self.addresses = [region + n for n in accumulate(source.slots, initial=0)]
 
-    def acquire(self, at: Visit) -> int:
-        """Local address of what is needed, loaded if it is not there."""
+    def acquire(self, at: Visit) -> "_Acquired":
+        """What is needed, loaded if it is not there."""
         address = self.source.in_place(at)
         if address is not None:
-            return address
-        slot = self._slot(at)
+            return _Acquired(address, is_in_place=True)
+        slot = self.source.slot(at) if self.held else None
         if slot is not None:
             key = self.source.key(at)
             if self.held[slot] != key:
                 self.held[slot] = key
                 self.source.load(at, self.addresses[slot])
-            return self.addresses[slot]
+            return _Acquired(self.addresses[slot])
         address = self.context.scratchpad.allocate(self.source.size(at), self.location)
         self.source.load(at, address)
-        return address
+        return _Acquired(address, is_buffer=True)
 
-    def release(self, at: Visit, address: int) -> None:
-        if self._slot(at) is None and self.source.in_place(at) is None:
-            self.context.scratchpad.free(address)
+    def release(self, acquired: "_Acquired") -> None:
+        if acquired.is_buffer:
+            self.context.scratchpad.free(acquired.address)
 
-    def _slot(self, at: Visit) -> int | None:
-        return self.source.slot(at) if self.held else None
+
+class _Acquired(NamedTuple):
+    """A local address; whether the operand lies there anyway, or was given a buffer for one use."""
+
+    address: int
+    is_in_place: bool = False
+    is_buffer: bool = False
 
 
 class ContractionLoop:
@@ -95,6 +102,7 @@ class ContractionLoop:
         self.steady = steady
         self.activations, self.weights, self.sink = activations, weights, sink
         self.slabs = slabs
+        self.row_cycles = sum(len(slab.tiles) for slab in slabs)
         self.tile_runs: dict[Hashable, list[tuple[int, Line]]] = {}
         self.column_runs: dict[Hashable, list[tuple[int, Line]]] = {}
         # The places of both operands are one region: two could leave no room between them.
@@ -130,14 +138,14 @@ class ContractionLoop:
             if slab is self.slabs[-1]:
                 self.sink.open(block)
             at = Visit(block, slab)
-            addresses = [residents.acquire(at) for residents in self.residents]
+            activations, weights = (residents.acquire(at) for residents in self.residents)
             # What is on chip may still be in the making, row by row.
-            fresh = initial and slab is self.slabs[0] and self.activations.in_place(at) is not None
-            _SlabWork(self, at, columns, base, rows, *addresses).emit(
+            fresh = initial and slab is self.slabs[0] and activations.is_in_place
+            _SlabWork(self, at, columns, base, rows, activations.address, weights.address).emit(
                 INITIAL_PIECES if fresh else 1,
                 FINAL_PIECES if final and slab is self.slabs[-1] else 1)
-            for residents, address in zip(self.residents, addresses, strict=True):
-                residents.release(at, address)
+            self.residents[0].release(activations)
+            self.residents[1].release(weights)
         self.sink.close()
         self.context.accumulators.free(base)
 
@@ -163,9 +171,10 @@ class _SlabWork:
         first_pieces = min(first_pieces, max(self.rows // timing.array_latency(config), 1))
         tiles = self._tile_runs()
         if not self.at.slab.closes:
+            column_runs = self._column_runs()
             for piece in self.loop.activations.pieces(self.at, first_pieces):
                 for first, line in tiles:
-                    for column, columns in self._column_runs():
+                    for column, columns in column_runs:
                         self._sweep(first, column, piece, columns, line)
             return
         if first_pieces > 1:
@@ -184,15 +193,14 @@ class _SlabWork:
         """All of k for some rows of some columns, which are finished then."""
         for column in group:
             for first, line in tiles:
-                self._sweep(first, column, piece, Line(1), line)
+                self._sweep(first, column, piece, ONE, line)
         self._finish(group, [piece])
 
     def _groups(self) -> list[range]:
         """Numbers of the columns that are finished together."""
-        unit = self.loop.sink.unit
+        loop, unit = self.loop, self.loop.sink.unit
         count = len(self.columns) // unit
-        cycles = sum(len(slab.tiles) for slab in self.loop.slabs)
-        parts = -(-count * unit // max(self.loop.sink.together(cycles), unit))
+        parts = -(-count * unit // max(loop.sink.together(loop.row_cycles), unit))
         return [range(i * count // parts * unit, (i + 1) * count // parts * unit)
                 for i in range(parts)]
 
@@ -205,7 +213,7 @@ class _SlabWork:
                 continue
             for tile in range(first, first + line.length):
                 for column, columns_line in columns:
-                    self._sweep(tile, column, pieces[0], Line(1), columns_line)
+                    self._sweep(tile, column, pieces[0], ONE, columns_line)
 
     def _tile_runs(self) -> list[tuple[int, Line]]:
         """Runs of evenly spaced k tiles: number of the first, and the line from there."""

@@ -7,7 +7,7 @@ writes a dense tile from which the result is stored.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -15,6 +15,7 @@ from math import ceil, prod
 
 from compiler.codegen.clamps import clamped
 from compiler.codegen.column_operands import ColumnOperand, column_operand
+from compiler.codegen.commands import KernelForm, kernel_form
 from compiler.codegen.context import Context, Place
 from compiler.codegen.contraction_axes import Box
 from compiler.codegen.contraction_work import Block, Piece, Sink, Visit
@@ -73,6 +74,8 @@ class Sums:
 
     def of_products(self, count: int) -> "Sums":
         """Tiles of some products, one of each after the other, as those of the first one."""
+        if count == 1:
+            return self
         first, width, tiles = self.columns
         return replace(self, columns=(first // count, width, tiles // count),
                        tile_pitch=count * self.tile_pitch, apart=self.tile_pitch)
@@ -173,6 +176,18 @@ class LocalPort:
     dtype: DType
 
 
+@dataclass(slots=True)
+class _Walk:
+    """Kernels over all of a piece, wherever its ports are.
+
+    Attributes:
+        shifts: for each kernel how far from the ports' addresses its streams begin.
+    """
+
+    form: KernelForm
+    shifts: list[list[int]]
+
+
 class ComputeResult(Output):
     """Vector kernels on finished sums."""
 
@@ -187,6 +202,7 @@ class ComputeResult(Output):
         self.by_column = dict(self._by_column())
         self.loaders: list[Loader] = []
         self.residents: dict[int, Resident] = {}
+        self._walks: dict[Hashable, _Walk] = {}
 
     def _by_column(self) -> Iterator[tuple[int, ColumnOperand]]:
         """Operands that have one element for each column, by number."""
@@ -267,10 +283,10 @@ class ComputeResult(Output):
         made = (n for n, operand in enumerate(self.epilogue.operands) if operand is None)
         ports.update((number, LocalPort(sums.address + product * sums.apart, strides, sums.dtype))
                      for product, number in enumerate(made))
-        for kernel in self.kernels:
-            inputs = [temporary[-1 - n] if n < 0 else ports[n] for n in kernel.inputs]
-            outputs = [temporary[-1 - n] if n < 0 else results[n] for n in kernel.outputs]
-            self._run(kernel, extents, inputs, outputs)
+        for number, kernel in enumerate(self.kernels):
+            walked = [temporary[-1 - n] if n < 0 else ports[n] for n in kernel.inputs]
+            walked += [temporary[-1 - n] if n < 0 else results[n] for n in kernel.outputs]
+            self._run(number, tuple(extents), walked)
         for port in temporary:
             self.context.scratchpad.free(port.address)
 
@@ -316,25 +332,39 @@ class ComputeResult(Output):
         address = self.context.scratchpad.allocate(prod(whole) * WORD, self.location)
         return LocalPort(address, tuple(n * WORD for n in row_major(whole)), DType.S32)
 
-    def _run(self, kernel: Kernel, extents: Sequence[int], inputs: Sequence[LocalPort],
-             outputs: Sequence[LocalPort]) -> None:
-        """A kernel over all of a piece; one for each outer position when it is too deep."""
-        lanes = self.context.config.lanes
+    def _run(self, number: int, extents: tuple[int, ...], ports: Sequence[LocalPort]) -> None:
+        """Appends a kernel over all of a piece; one for each outer position when it is too deep.
+
+        Args:
+            number: of the kernel; `ports`: what its streams walk, inputs before outputs.
+        """
+        key = number, extents, tuple([(port.strides, port.dtype) for port in ports])
+        walk = self._walks.get(key)
+        if walk is None:
+            walk = self._walks[key] = self._walk(self.kernels[number], extents, ports)
+        tables = [stream.base for stream in self.tables.streams(self.kernels[number]).values()]
+        for shifts in walk.shifts:
+            addresses = [port.address + n for port, n in zip(ports, shifts, strict=True)]
+            self.context.add(walk.form.at([*tables, *addresses], self.location))
+
+    def _walk(self, kernel: Kernel, extents: Sequence[int], ports: Sequence[LocalPort]) -> _Walk:
+        lanes, strip = self.context.config.lanes, self.context.config.strip_groups
         kept = [d for d, extent in enumerate(extents[:-1]) if extent > 1]
         deep = max(len(kept) - LEVELS + 1, 0)
         loops, dims = kept[:deep], kept[deep:]
         sizes = [extents[d] for d in (*dims, -1)]
         groups = prod(sizes[:-1]) * -(-sizes[-1] // lanes)
-        for position in product(*(range(extents[d]) for d in loops)):
-            streams = [box_stream(
-                p.address + sum(i * p.strides[d] for i, d in zip(position, loops, strict=True)),
-                [p.strides[d] for d in (*dims, -1)], sizes, p.dtype, lanes)
-                for p in (*inputs, *outputs)]
-            self.context.kernel(
-                groups, kernel.body,
-                self.tables.streams(kernel) | dict(enumerate(streams[: len(inputs)])),
-                {i: clamped(stream, clamp) for i, (stream, clamp) in enumerate(
-                    zip(streams[len(inputs):], kernel.clamps, strict=True))}, self.location)
+        streams = [box_stream(0, [p.strides[d] for d in (*dims, -1)], sizes, p.dtype, lanes)
+                   for p in ports]
+        inputs = len(kernel.inputs)
+        outputs = {i: clamped(stream, clamp) for i, (stream, clamp) in enumerate(
+            zip(streams[inputs:], kernel.clamps, strict=True))}
+        form = kernel_form(self.context.config, groups, kernel.body,
+                           self.tables.streams(kernel) | dict(enumerate(streams[:inputs])),
+                           outputs, strip)
+        return _Walk(form, [[sum(i * p.strides[d] for i, d in zip(position, loops, strict=True))
+                             for p in ports]
+                            for position in product(*(range(extents[d]) for d in loops))])
 
     def _store(self, block: Block, piece: Piece, sums: Sums, place: Place, address: int) -> None:
         first, width, count = sums.columns

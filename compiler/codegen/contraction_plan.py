@@ -5,20 +5,17 @@ of loads and matmuls is followed slab by slab.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 
 from compiler.codegen.contraction_cost import (
     TRAFFIC,
+    Bounds,
     Plan,
     Shape,
-    bound,
-    busiest,
     cycles,
     handover,
     is_staggered,
-    load_cycles,
     parts_of,
     ramped,
     room,
@@ -34,6 +31,10 @@ FINALISTS = 16
 RAMPS = (1, 4, 16, 64)
 """Depths of the first slab that are tried, in heights of the array: thin ones start the array
 early, but every block has them."""
+ORDERS = tuple((rows_outer, (outer, inner) if rows_outer else (inner, outer))
+               for rows_outer in (True, False)
+               for outer, inner in product(("none", "strip"), ("none", "whole")))
+"""Of a plan's blocks, with what may stay in the scratchpad then (`Plan.resident`)."""
 
 
 @lru_cache(maxsize=1024)
@@ -45,12 +46,13 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
     """
     fitted = (_fitted(config, shape, p, scratchpad_bytes) for p in _candidates(config, shape))
     plans = [p for p in fitted if p is not None]
+    bounds = Bounds(config, shape)
     if shape.steady:
-        return min(plans, key=lambda p: busiest(config, shape, p), default=None)
-    plans.sort(key=lambda p: bound(config, shape, ramped(p, config.array_rows)))
+        return min(plans, key=bounds.busiest, default=None)
+    plans.sort(key=bounds.bound)
     if shape.on_chip[0] and (shape.rows >= config.array_rows or shape.on_chip[1]):
-        return _deepest(config, shape, plans)
-    finalists = {ramped(p, start * config.array_rows): _hidden(config, shape, p)
+        return _deepest(bounds, plans)
+    finalists = {ramped(p, start * config.array_rows): shape.batch * bounds.loads(p) // TRAFFIC
                  for p in plans[:FINALISTS]
                  for start in RAMPS if start == 1 or start * config.array_rows <= p.depth}
     return min(finalists, key=lambda p: cycles(config, shape, p) + finalists[p], default=None)
@@ -63,27 +65,23 @@ def _fitted(config: AcceleratorConfig, shape: Shape, plan: Plan, scratchpad_byte
         return plan
     if plan.resident.count("none") != 1 or plan.depth >= shape.k:
         return None
-    least, more = (room(config, shape, replace(plan, held=n * plan.depth)) for n in (0, 1))
+    least, more = (room(config, shape, plan._replace(held=n * plan.depth)) for n in (0, 1))
     slabs = (scratchpad_bytes - least) // max(more - least, 1)
     held = min(slabs * plan.depth, shape.k - plan.depth)
-    return replace(plan, held=held) if held >= max(plan.depth, plan.last_depth) else None
+    return plan._replace(held=held) if held >= max(plan.depth, plan.last_depth) else None
 
 
-def _hidden(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
-    """What loads cost that hide behind the array."""
-    return shape.batch * load_cycles(config, shape, plan) // TRAFFIC
-
-
-def _deepest(config: AcceleratorConfig, shape: Shape, plans: Sequence[Plan]) -> Plan | None:
+def _deepest(bounds: Bounds, plans: Sequence[Plan]) -> Plan | None:
     """The plan of activations on chip: weights come ahead of them, and with all of k in one slab
     the first rows need not wait for the others to be made. Several columns of tiles give the
     array work on those while the next ones are made."""
+    config, shape = bounds.config, bounds.shape
     times = {p: cycles(config, shape, p) for p in plans[: 4 * FINALISTS]}
     best = min(times.values(), default=0)
     # A strip of weights could not be loaded before the one in its place is finished with.
     near = [p for p, time in times.items() if time <= best + best // NEAR
             and (p.resident[1] != "strip" or time == best)]
-    loads = {p: load_cycles(config, shape, p) for p in near}
+    loads = {p: bounds.loads(p) for p in near}
     least = min(loads.values(), default=0)
     near = [p for p in near if loads[p] <= least + least // TRAFFIC]
     wide = WIDE * config.array_cols
@@ -102,25 +100,23 @@ def _candidates(config: AcceleratorConfig, shape: Shape) -> Iterator[Plan]:
         halves = 1 if blocks == 1 or is_staggered(config, shape, rows, tiles) else 2
         if rows * columns * halves > config.accumulator_rows:
             continue
-        for rows_outer in (True, False):
-            for outer, inner in product(("none", "strip"), ("none", "whole")):
-                resident = (outer, inner) if rows_outer else (inner, outer)
-                plan = Plan(rows, tiles, depth, rows_outer, resident)
-                yield plan
-                if blocks > 1:
-                    yield from _with_deep_end(config, shape, plan)
+        end = _deep_end(config, shape, Plan(rows, tiles, depth, *ORDERS[0])) if blocks > 1 else 0
+        for rows_outer, resident in ORDERS:
+            yield Plan(rows, tiles, depth, rows_outer, resident)
+            if end:
+                yield Plan(rows, tiles, depth, rows_outer, resident, last_depth=end)
 
 
-def _with_deep_end(config: AcceleratorConfig, shape: Shape, plan: Plan) -> Iterator[Plan]:
-    """The plan with its last slab so deep that the next block need not wait for accumulators."""
+def _deep_end(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
+    """Depth of a last slab so deep that the next block need not wait for accumulators, 0 for none;
+    the same whatever stays in the scratchpad."""
     start = ramped(plan, config.array_rows)
     depth, longest = plan.depth, min(shape.longest or shape.k, shape.k // 2)
     if shape.run is not None and plan.depth < shape.run:
         longest = min(longest, shape.run)
-    while 2 * depth <= longest and handover(config, shape, replace(start, last_depth=depth)):
+    while 2 * depth <= longest and handover(config, shape, start._replace(last_depth=depth)):
         depth *= 2
-    if depth > plan.depth:
-        yield replace(plan, last_depth=depth)
+    return depth if depth > plan.depth else 0
 
 
 def _sizes(total: int, unit: int) -> list[int]:

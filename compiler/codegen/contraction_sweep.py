@@ -104,20 +104,35 @@ def runs(keys: Sequence[Hashable], values: Sequence[tuple[int, int]]
 
 
 def sweep(config: AcceleratorConfig, tile: Tile, outer: Line, inner: Line, location: Location
-          ) -> Iterator[Command]:
+          ) -> list[Command]:
     """The commands of a rectangle of tiles from `tile` on."""
+    return [_command(pattern, tile.weights + first.weights, tile.activations + first.activations,
+                     tile.row + first.row, location)
+            for first, pattern in _patterns(config, tile.form, outer, inner)]
+
+
+@lru_cache(maxsize=4096)
+def _patterns(config: AcceleratorConfig, form: Form, outer: Line, inner: Line
+              ) -> "tuple[tuple[Tile, _Pattern], ...]":
+    """The commands of a sweep, each with its first tile when that of the sweep is at zero."""
+    return tuple((first, _pattern(config, form, lines))
+                 for first, lines in _parts(config, Tile(0, 0, 0, form), outer, inner))
+
+
+def _parts(config: AcceleratorConfig, tile: Tile, outer: Line, inner: Line
+           ) -> Iterator[tuple[Tile, tuple[Line, ...]]]:
+    """First tile and loops of each command."""
     if inner.length == outer.length == 1:
-        yield _command(config, tile, (), location)
+        yield tile, ()
         return
     limit = _longest(config, tile.form.rows)
     if inner.length > limit:
         for i in range(outer.length):
             for first, part in _even(inner, limit):
-                yield _command(config, tile.at(outer, i).at(inner, first), (part,), location)
+                yield tile.at(outer, i).at(inner, first), (part,)
         return
     for first, part in _even(outer, limit // inner.length):
-        lines = tuple(line for line in (part, inner) if line.length > 1)
-        yield _command(config, tile.at(outer, first), lines, location)
+        yield tile.at(outer, first), tuple(line for line in (part, inner) if line.length > 1)
 
 
 def _longest(config: AcceleratorConfig, rows: int) -> int:
@@ -137,21 +152,21 @@ def _even(line: Line, limit: int) -> Iterator[tuple[int, Line]]:
         yield first, line._replace(length=end - first)
 
 
-def _command(config: AcceleratorConfig, tile: Tile, lines: tuple[Line, ...], location: Location
+def _command(pattern: "_Pattern", weights: int, activations: int, row: int, location: Location
              ) -> Command:
-    pattern = _pattern(config, tile.form, lines)
-    weights, product = pattern.words
-    words = with_immediate(weights, tile.weights), with_immediate(product, tile.activations)
-    written = moved(pattern.written, tile.row * pattern.row_bytes)
-    reads = moved(pattern.weights, tile.weights), moved(pattern.activations, tile.activations)
-    return Command(Engine.MATRIX, words, tile.row, pattern.parameters,
-                   (*reads, written) if tile.form.accumulate else reads, (written,),
-                   pattern.cycles, pattern.latency, location, repeat=pattern.repeat)
+    load, product = pattern.words
+    written = moved(pattern.written, row * pattern.row_bytes)
+    reads = moved(pattern.weights, weights), moved(pattern.activations, activations)
+    return Command(Engine.MATRIX,
+                   (with_immediate(load, weights), with_immediate(product, activations)), row,
+                   pattern.parameters, (*reads, written) if pattern.accumulates else reads,
+                   (written,), pattern.cycles, pattern.latency, location, repeat=pattern.repeat)
 
 
 class _Pattern(NamedTuple):
     """What a sweep is but for its place: words without addresses, intervals of operands at
-    address 0 and of sums from accumulator row 0 on, bytes of such a row."""
+    address 0 and of sums from accumulator row 0 on, bytes of such a row, whether sums are added
+    to."""
 
     words: tuple[int, int]
     parameters: dict[int, int]
@@ -159,12 +174,12 @@ class _Pattern(NamedTuple):
     activations: Interval
     written: Interval
     row_bytes: int
+    accumulates: bool
     cycles: int
     latency: int
     repeat: Repeat | None
 
 
-@lru_cache(maxsize=4096)
 def _pattern(config: AcceleratorConfig, form: Form, lines: tuple[Line, ...]) -> _Pattern:
     """A network has few different ones."""
     repeat = Repeat(tuple(line.length for line in lines),
@@ -174,7 +189,7 @@ def _pattern(config: AcceleratorConfig, form: Form, lines: tuple[Line, ...]) -> 
     return _Pattern(
         _unplaced_words(form.transposed, form.integer, form.diagonal, form.accumulate),
         _parameters(form.k, form.n, form.stride, form.levels), *_intervals(config, form, lines),
-        config.accumulator_row_bytes, _cycles(config, form.rows, lines),
+        config.accumulator_row_bytes, form.accumulate, _cycles(config, form.rows, lines),
         timing.array_latency(config), repeat if lines else None)
 
 

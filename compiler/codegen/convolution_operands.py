@@ -7,6 +7,7 @@ matmul's address pattern walks the windows, so nothing is copied per kernel posi
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 from compiler.codegen.commands import LOCAL
@@ -42,9 +43,18 @@ class Input:
 
     def tile_shape(self, sizes: Sequence[int]) -> tuple[int, ...]:
         """Batch, positions, channels of the tile for so many results along each dimension."""
-        spans = [(n - 1) * w.stride + (w.size - 1) * w.dilation + 1
-                 for n, w in zip(sizes[1:], self.windows, strict=True)]
-        return sizes[0], *spans, self.channels
+        key = tuple(sizes)
+        shape = self._tile_shapes.get(key)
+        if shape is None:
+            spans = [(n - 1) * w.stride + (w.size - 1) * w.dilation + 1
+                     for n, w in zip(sizes[1:], self.windows, strict=True)]
+            shape = self._tile_shapes[key] = sizes[0], *spans, self.channels
+        return shape
+
+    @cached_property
+    def _tile_shapes(self) -> dict[tuple[int, ...], tuple[int, ...]]:
+        """Those found already: few differ, and all of a plan's tiles are asked for."""
+        return {}
 
     def tile_bytes(self, sizes: Sequence[int]) -> int:
         """Scratchpad for a tile, beside the tensor's own."""
@@ -54,18 +64,18 @@ class Input:
         """Elements between neighbours in the tile: along batch, spatial dimensions, features."""
         return self.strides if self.in_place else row_major(self.tile_shape(sizes))
 
-    @property
+    @cached_property
     def on_chip(self) -> bool:
         """Whether it is a tensor in the scratchpad."""
         return self.places[0][0] == LOCAL
 
-    @property
+    @cached_property
     def in_place(self) -> bool:
         """Whether windows are read where the tensor lies, as none reaches beyond it. From other
         tensors on chip tiles are copied."""
         return self.on_chip and all(w.low <= 0 and w.high <= 0 for w in self.windows)
 
-    @property
+    @cached_property
     def window_bytes(self) -> int:
         return prod(w.size for w in self.windows) * self.channels * self.local_type.size
 
@@ -85,6 +95,7 @@ class WindowActivations(Activations):
         self.context, self.source, self.rows, self.tiling = context, source, rows, tiling
         self.group_columns, self.buffers, self.location = group_columns, buffers, location
         self.slots = self._prepare_slots()
+        self._pieces: dict[tuple[tuple[int, ...], int], Sequence[Piece]] = {}
         self.ahead = buffers > 1 and not source.in_place and (
             source.on_chip or self.needs_vector_unit)
         self.groups = -(-sum(box.count for box in tiling.columns) // group_columns)
@@ -180,6 +191,12 @@ class WindowActivations(Activations):
 
     def pieces(self, at: Visit, count: int) -> Sequence[Piece]:
         rows = self.rows[at.block.rows]
+        key = rows.sizes, count
+        if key not in self._pieces:
+            self._pieces[key] = self._find_pieces(rows, count)
+        return self._pieces[key]
+
+    def _find_pieces(self, rows: Rows, count: int) -> Sequence[Piece]:
         pitch = self._window_pitch(rows)
         walk = [(n, p) for n, p in zip(rows.sizes, pitch, strict=True) if n > 1] or [(1, 0)]
         (outer, stride), *inner = walk

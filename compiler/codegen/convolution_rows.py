@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from math import prod
 
@@ -30,12 +31,12 @@ class RowCut:
     inner: int
     step: int
 
-    @property
+    @cached_property
     def count(self) -> int:
         """Number of ranges."""
         return prod(self.shape[: self.inner]) * -(-self.shape[self.inner] // self.step)
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         """Of the first range, which is the largest."""
         return (1,) * self.inner + (self.step,) + self.shape[self.inner + 1:]

@@ -54,18 +54,20 @@ class Lowered:
 
 
 def lower(function: FuncOp, config: AcceleratorConfig,
-          donated: Sequence[Donation] = (), *, on_chip: bool = True) -> Lowered:
+          donated: Sequence[Donation] = (), *, on_chip: bool = True, explain: bool = False
+          ) -> Lowered:
     """The tile program of a function whose operations are groups, constants and control flow.
 
     Args:
         donated: arguments whose places results may, or have to, take over.
         on_chip: tensors may stay in the scratchpad from one group to the next.
+        explain: say something about each group.
 
     Raises:
         CompileError: something in it has no code.
     """
     context, block = Context(config), function.body.block
-    lowering = Lowering(context, function, on_chip=on_chip)
+    lowering = Lowering(context, function, on_chip=on_chip, explain=explain)
     ends = interface(function, donated, lowering.in_place)
     context.places.update(zip(block.args, ends.inputs, strict=True))
     lowering.main(ends.wanted)
@@ -89,16 +91,19 @@ class Lowering:
 
     Args:
         on_chip: tensors may stay in the scratchpad from one group to the next.
+        explain: keep `explained`.
 
     Attributes:
         explained: a line about each group.
     """
 
-    def __init__(self, context: Context, function: FuncOp, *, on_chip: bool) -> None:
-        self.context = context
+    def __init__(self, context: Context, function: FuncOp, *, on_chip: bool, explain: bool
+                 ) -> None:
+        self.context, self._explains = context, explain
         self.explained: list[str] = []
         self.last_uses = last_uses(function)
         self._temporary: set[Place] = set()
+        self._trying = False
         block = self._main = function.body.block
         self._parts = parts_of(block)
         wholes = {value: part.whole for value, part in self._parts.items()}
@@ -109,8 +114,18 @@ class Lowering:
         """Appends the commands of the function's block.
 
         When an operation runs out of room the plan changes, and all is made again from the first
-        operation on that the change concerns.
+        operation on that the change concerns. That may be most of the program: operations with
+        little room are made on trial first, without the others.
         """
+        if any(map(self._rooms.is_short, self._main.ops)):
+            begin = self._mark()
+            self._trying = True
+            self._whole(wanted)
+            self._rewind(begin)
+            self._trying = False
+        self._whole(wanted)
+
+    def _whole(self, wanted: Sequence[Wanted]) -> None:
         preferred = self.in_place.claims(wanted)
         operations, marks = list(self._main.ops), list[_Mark]()
         while len(marks) < len(operations):
@@ -141,7 +156,8 @@ class Lowering:
              ) -> None:
         self._limit_buffers(op)
         if op.next_op is None:
-            self._end(op, wanted)
+            if not self._trying:
+                self._end(op, wanted)
             return
         assert isinstance(op, HloOp)
         self._operation(op, preferred)
@@ -158,6 +174,8 @@ class Lowering:
             return
         places = [self._result_place(r, preferred) for r in op.results]
         self.context.places.update(zip(op.results, places, strict=True))
+        if self._trying and not self._rooms.is_short(op):
+            return
         if op.kind == "while":
             lower_while(self, op, places)
         elif op.kind == "case":
@@ -166,8 +184,9 @@ class Lowering:
             before = self.context.cycles.copy()
             if not self._is_there(op):
                 generate(self.context, op)
-            self.explained.append(
-                describe_group(op, self.context.places, self.context.cycles - before))
+            if self._explains:
+                self.explained.append(
+                    describe_group(op, self.context.places, self.context.cycles - before))
         else:
             raise CompileError(f"no code for {op.kind}: report the model", op.source)
 

@@ -4,8 +4,9 @@ Values that cross from one kernel to a later one go through 32-bit temporaries; 
 again by every kernel that uses them. So are results whose 32 bits are stored as they are.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from compiler.codegen.body import OUTPUT, Assembler, DoesNotFitError
 from compiler.codegen.clamps import Clamp, leave_clamps
@@ -47,12 +48,30 @@ def partition(graph: Graph, outputs: Sequence[int], elements: Sequence[ElementTy
             them nothing is left to streams.
         readable: results that later kernels may read in the place of temporaries.
     """
-    outputs, clamps = leave_clamps(graph, outputs, elements)
-    graph, outputs = fuse_products(graph, outputs)
+    return list(_partitioned(_Computation(graph.key, tuple(outputs), tuple(elements),
+                                          frozenset(readable), graph)))
+
+
+@dataclass(frozen=True)
+class _Computation:
+    """What a partition depends on: all but the graph itself, for which its key stands."""
+
+    key: Hashable
+    outputs: tuple[int, ...]
+    elements: tuple[ElementType, ...]
+    readable: frozenset[int]
+    graph: Graph = field(compare=False)
+
+
+@lru_cache(maxsize=256)
+def _partitioned(computation: _Computation) -> tuple[Kernel, ...]:
+    """The layers of a network, and the parts they are cut into, compute the same."""
+    outputs, clamps = leave_clamps(computation.graph, computation.outputs, computation.elements)
+    graph, outputs = fuse_products(computation.graph, outputs)
     try:
-        return [_kernel(graph, list(zip(outputs, range(len(outputs)), strict=True)), clamps)]
+        return (_kernel(graph, list(zip(outputs, range(len(outputs)), strict=True)), clamps),)
     except DoesNotFitError:
-        return _Partition(graph, outputs, clamps, readable).kernels
+        return tuple(_Partition(graph, outputs, clamps, computation.readable).kernels)
 
 
 def _kernel(graph: Graph, outputs: Sequence[tuple[int, int]], clamps: Sequence[Clamp | None]

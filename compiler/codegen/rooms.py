@@ -12,10 +12,13 @@ from xdsl.ir import Block, Operation, SSAValue
 from compiler.codegen.residency import Residency, plan, working_bytes
 from compiler.codegen.residents import candidates_of
 from compiler.errors import NoRoomError
+from compiler.ir.ops import HloOp
 from hw.config import AcceleratorConfig
 
 MOST_TIGHT = 4
 """Halvings of the room for tiles that are tried."""
+SHORT = 4
+"""Room below this share of the scratchpad, as divisor, is often too little for a contraction."""
 
 
 class Rooms:
@@ -44,6 +47,11 @@ class Rooms:
     def room(self, op: Operation) -> int:
         """Bytes that an operation's buffers may use."""
         return self.residency.limits.get(op, self.config.scratchpad_bytes)
+
+    def is_short(self, op: Operation) -> bool:
+        """Whether a contraction has so little room that its plan may miss it by a buffer."""
+        return self.room(op) < self.config.scratchpad_bytes // SHORT and isinstance(op, HloOp) \
+            and op.kind == "fused" and op.attrs["kind"] in ("dot_general", "convolution")
 
     def enlarge(self, op: Operation, error: NoRoomError) -> Operation:
         """Changes the plan for an operation that has run out of room.

@@ -9,7 +9,6 @@ still be full of earlier ones while other engines wait for theirs: what precedes
 order, the commands that fill its queue goes first.
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
 
 from compiler.codegen.commands import Command
@@ -38,10 +37,14 @@ def schedule(commands: Sequence[Command], waits_for: Sequence[Sequence[int]], qu
     visible: list[int] = []
     for position, (command, others) in enumerate(zip(commands, waits_for, strict=True)):
         engine = command.engine
-        ahead = lookahead[engine].add(position, command.entries + SET_UP[engine])
+        entries = len(command.words) if command.repeat is None else command.entries
+        ahead = lookahead[engine].add(position, entries + SET_UP[engine])
         start, time = free[engine], max(last[engine], latest[ahead])
         for other in others:
-            start, time = max(start, visible[other]), max(time, times[other])
+            if visible[other] > start:
+                start = visible[other]
+            if times[other] > time:
+                time = times[other]
         last[engine] = time = max(time, start - LEAD[engine])
         times.append(time)
         latest.append(max(time, latest[-1]))
@@ -57,10 +60,17 @@ class _Lookahead:
         self.depth = depth
         self.positions: list[int] = []
         self.filled: list[int] = [0]
+        self._first = 0
 
     def add(self, position: int, entries: int) -> int:
         """Adds a command; returns the first one that may still be queued when it is."""
-        self.positions.append(position)
-        self.filled.append(self.filled[-1] + entries)
-        first = bisect_left(self.filled, self.filled[-1] - self.depth)
-        return self.positions[min(first, len(self.positions) - 1)]
+        positions, filled = self.positions, self.filled
+        total = filled[-1] + entries
+        positions.append(position)
+        filled.append(total)
+        # It only moves on: the search starts where the last one ended.
+        first = self._first
+        while filled[first] < total - self.depth:
+            first += 1
+        self._first = first
+        return positions[min(first, len(positions) - 1)]

@@ -47,9 +47,11 @@ def synchronise(commands: Sequence[Command], waits_for: Sequence[Sequence[int]],
         dispatched[position] = place
     for position in order:
         engine = commands[position].engine
-        clock = known[engine]
-        # Later commands know more: waiting for them first saves waiting for what they waited for.
-        for other in sorted(waits_for[position], key=dispatched.__getitem__, reverse=True):
+        clock, others = known[engine], waits_for[position]
+        if len(others) > 1:
+            # Later ones know more: waiting for them first saves waiting for what they waited for.
+            others = sorted(others, key=dispatched.__getitem__, reverse=True)
+        for other in others:
             producer = commands[other].engine
             if clock[producer] >= ordinal[other]:
                 continue

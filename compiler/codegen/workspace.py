@@ -5,7 +5,6 @@ reader; so reusing one only makes the next writer wait for that reader (`depende
 """
 
 from bisect import insort
-from copy import copy
 
 ALIGNMENT = 64
 
@@ -24,7 +23,8 @@ class Workspace:
         self._free: list[tuple[int, int]] = []
 
     def copy(self) -> "Workspace":
-        other = copy(self)
+        other = Workspace.__new__(Workspace)
+        other.__dict__ |= self.__dict__
         other._free = self._free.copy()
         return other
 

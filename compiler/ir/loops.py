@@ -184,8 +184,11 @@ def whole(value: SSAValue) -> Access:
 
 
 def analyse(group: HloOp) -> Loop | Contraction | Movement:
-    """What a `hlo.fused` computes."""
-    return _Analysis(group).run()
+    """What a `hlo.fused` computes; found once, as groups stay what they are."""
+    if group.analysed is None:
+        group.analysed = _Analysis(group).run()
+    found: Loop | Contraction | Movement = group.analysed
+    return found
 
 
 class _Analysis:

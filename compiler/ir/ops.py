@@ -30,6 +30,8 @@ class HloOp(Operation):
     kind: ClassVar[str] = ""
     """The operation's name without dialect: `add`, `dot_general`, `fused`."""
     traits = OpTraits(lambda: ())
+    analysed: Any = None
+    """Of a group, what it computes (`loops.analyse`)."""
 
     @property
     def definition(self) -> registry.Operation:

@@ -5,7 +5,7 @@ becomes code. `@register` enters it. A package outside this repository does the 
 named by its entry point of the group `isthmus.operations`.
 """
 
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -50,7 +50,14 @@ class Call:
         return self.results[0]
 
 
-class Operation(ABC):
+class _Abstract(ABCMeta):
+    """Of abstract classes that others are derived from, never registered with: `isinstance`, which
+    the passes ask all the time, is as fast as for any class."""
+
+    __instancecheck__ = type.__instancecheck__
+
+
+class Operation(metaclass=_Abstract):
     """Type rule and numpy meaning of an operation.
 
     Class attributes:
@@ -81,7 +88,7 @@ class Operation(ABC):
     def evaluate(self, call: Call, *operands: NdArray) -> Sequence[NdArray]:
         """The results as numpy arrays of the result types."""
 
-    def check_supported(self, call: Call) -> None:  # noqa: B027 - most support every use
+    def check_supported(self, call: Call) -> None:
         """Raises UnsupportedError for a valid use that cannot become code."""
 
     def verify(self, call: Call) -> None:

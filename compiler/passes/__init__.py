@@ -66,7 +66,7 @@ SIMPLIFYING: tuple[Callable[[ModuleOp], None], ...] = (
 
 def optimise(module: ModuleOp, *, fusion: str = "full", relaxed: bool = False,
              scratchpad_bytes: int = 1 << 30, accumulator_bytes: int = 1 << 30,
-             array_cols: int = 16, unroll_budget: int = BUDGET) -> list[str]:
+             array_cols: int = 16, unroll_budget: int = BUDGET, verify: bool = True) -> list[str]:
     """Runs all passes on a module, in place.
 
     Args:
@@ -76,6 +76,7 @@ def optimise(module: ModuleOp, *, fusion: str = "full", relaxed: bool = False,
         accumulator_bytes: of the machine; sums of a product that are made together.
         array_cols: of the machine; columns of a weight tile.
         unroll_budget: operations a loop may become.
+        verify: check the types of all that the passes have made.
 
     Returns:
         One line for each fusion that was refused, with the reason (`--explain`).
@@ -102,5 +103,6 @@ def optimise(module: ModuleOp, *, fusion: str = "full", relaxed: bool = False,
         conversions(module)
         joint_products(module, array_cols)
     refusals = fuse(module, fusion)
-    module.verify()
+    if verify:
+        module.verify()
     return refusals

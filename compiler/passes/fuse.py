@@ -99,7 +99,9 @@ def _copy_free_operations_in(block: Block) -> None:
         return copies[value]
 
     for op in list(block.ops):
-        op.operands = [local(value, op) for value in op.operands]
+        operands = [local(value, op) for value in op.operands]
+        if any(new is not old for new, old in zip(operands, op.operands, strict=True)):
+            op.operands = operands
 
 
 class _Stored:

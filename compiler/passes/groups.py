@@ -70,6 +70,7 @@ class Groups:
         self._group = list(range(len(self.operations)))
         self._members = {n: [op] for n, op in enumerate(self.operations)}
         self._sources = {op: list(self._sources_of(op)) for op in self.operations}
+        # Of each group those that must be finished before it, and that wait for it: bit sets.
         self._before: dict[int, int] = {}
         for n, op in enumerate(self.operations):
             before = 0
@@ -77,6 +78,11 @@ class Groups:
                 m = self._number[producer]
                 before |= self._before[m] | 1 << m
             self._before[n] = before
+        self._after = dict.fromkeys(range(len(self.operations)), 0)
+        for n, op in reversed(list(enumerate(self.operations))):
+            behind = self._after[n] | 1 << n
+            for m in {self._number[producer] for producer, _ in self._sources[op]}:
+                self._after[m] |= behind
 
     def _sources_of(self, op: HloOp) -> Iterator[tuple[HloOp, int | None]]:
         """(producer, operand it is directly read as; None through views or from a region)."""
@@ -205,13 +211,30 @@ class Groups:
         return False
 
     def _unite(self, first: int, second: int) -> None:
+        """Makes one group of two, of which the second reads the first."""
         pair = 1 << first | 1 << second
-        before = (self._before[first] | self._before.pop(second)) & ~pair
-        self._before[first] = before
+        before = (self._before[first] | self._before[second]) & ~pair
+        after = (self._after[first] | self._after[second]) & ~pair
+        # Groups behind the second one are behind the first one already, and so on.
+        behind = after & ~self._after[second]
+        ahead = before & ~self._before[first]
+        del self._before[second], self._after[second]
+        self._before[first], self._after[first] = before, after
+        for group in _bits(behind):
+            if group in self._before:
+                self._before[group] |= before | pair
+        for group in _bits(ahead):
+            if group in self._after:
+                self._after[group] |= after | pair
         self._members[first] += self._members.pop(second)
         self._members[first].sort(key=self._number.__getitem__)
         for op in self._members[first]:
             self._group[self._number[op]] = first
-        for group, ancestors in self._before.items():
-            if ancestors & pair:
-                self._before[group] = ancestors | before | pair
+
+
+def _bits(number: int) -> Iterator[int]:
+    """Positions of the bits that are set, ascending."""
+    while number:
+        lowest = number & -number
+        yield lowest.bit_length() - 1
+        number ^= lowest

@@ -6,12 +6,22 @@ import numpy as np
 import pytest
 
 from compiler.codegen.allocate import Arena, Constants
-from compiler.codegen.commands import LOCAL, Command, Interval
+from compiler.codegen.commands import (
+    LOCAL,
+    Body,
+    Command,
+    Interval,
+    Stream,
+    kernel,
+    kernel_form,
+)
 from compiler.codegen.dependences import dependences
 from compiler.codegen.schedule import schedule
 from compiler.codegen.synchronise import Step, synchronise
 from compiler.codegen.workspace import Workspace
 from compiler.errors import CompileError, Location
+from hw.config import TINY
+from hw.isa.dtypes import DType
 from hw.isa.host import Engine
 
 ENGINES = (Engine.LOAD, Engine.STORE, Engine.MATRIX, Engine.VECTOR)
@@ -83,6 +93,39 @@ def test_conflicting_commands_stay_in_order(count: int, rng: np.random.Generator
             for second in commands[i + 1:]:
                 if conflict(first, second):
                     assert at[id(first)] < at[id(second)]
+
+
+def test_an_engine_waits_for_another_one_once() -> None:
+    """Each waits for what its engine does not know to be finished: bytes, or what followed them."""
+    a, b, c = ((LOCAL, i, i + 1) for i in range(3))
+
+    def command(engine: Engine, read: Interval, write: Interval) -> Command:
+        return Command(engine, (0,), None, {}, (read,), (write,), 5, 0, Location())
+
+    commands = [
+        command(Engine.LOAD, (1, 0, 1), a), command(Engine.LOAD, (1, 1, 2), b),
+        command(Engine.VECTOR, b, c), command(Engine.VECTOR, b, c), command(Engine.VECTOR, a, c),
+        command(Engine.LOAD, (1, 2, 3), b), command(Engine.VECTOR, b, c)]
+    assert dependences(commands) == [[], [], [1], [], [], [3], [5]]
+
+
+def test_a_kernel_form_has_a_place_for_each_stream() -> None:
+    body = Body((0,), (7,), 1)
+
+    def stream(base: int, levels: tuple[tuple[int, int], ...]) -> Stream:
+        return Stream(base, 4, 4, levels, DType.F32)
+
+    def placed(first: int, second: int) -> Command:
+        return kernel(TINY, 2, body, {0: stream(first, ((2, 16),))},
+                      {0: stream(second, ((2, 64),))}, 4, Location())
+
+    form = kernel_form(TINY, 2, body, {0: stream(0, ((2, 16),))}, {0: stream(0, ((2, 64),))}, 4)
+    for places in ((0, 256), (512, 128)):
+        made, expected = form.at(places, Location()), placed(*places)
+        assert list(made.parameters.items()) == list(expected.parameters.items())
+        assert (made.words, made.cycles) == (expected.words, expected.cycles)
+        assert made.reads == ((LOCAL, places[0], places[0] + 32),)
+        assert made.writes == ((LOCAL, places[1], places[1] + 80, 64, 16),)
 
 
 def test_knowledge_through_a_third_engine_saves_a_semaphore() -> None:

@@ -13,6 +13,7 @@ import isthmus
 from benchmarks.networks.layers import attention
 from benchmarks.networks.network import Array
 from benchmarks.networks.traffic import predict
+from compiler.codegen import rooms
 from hw.isa.program import Program
 from verif.codegen.harness import build, execute
 
@@ -96,6 +97,19 @@ def test_results_keep_their_bits(function: Callable[..., Any], config: str) -> N
                 for fusion in ("full", "none")]
     fused, unfused = (isthmus.run(p, arguments).outputs[0] for p in programs)
     assert fused.tobytes() == unfused.tobytes()
+
+
+def test_a_trial_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contractions with little room are made once before the program is."""
+    programs = []
+    for most in (1 << 30, 1):
+        monkeypatch.setattr(rooms, "SHORT", most)
+        programs.append(compiled(mlp, [drawn(64, 256)],
+                                 {"arg1": drawn(256, 1024), "arg2": drawn(1024, 256)}))
+    untried, tried = programs
+    assert tried.text.tobytes() == untried.text.tobytes()
+    assert tried.constants == untried.constants
+    assert tried.workspace_bytes == untried.workspace_bytes
 
 
 def test_groups_are_explained_with_cycles_and_places() -> None:
