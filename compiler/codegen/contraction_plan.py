@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import product
 
 from compiler.codegen.contraction_cost import (
+    PIECE_TILES,
     TRAFFIC,
     Plan,
     Shape,
@@ -23,6 +24,7 @@ from compiler.codegen.contraction_cost import (
     ramped,
     room,
 )
+from hw import timing
 from hw.config import AcceleratorConfig
 
 WIDE = 4
@@ -43,8 +45,8 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
     Args:
         scratchpad_bytes: what the operands may use.
     """
-    fitted = (_fitted(config, shape, p, scratchpad_bytes) for p in _candidates(config, shape))
-    plans = [p for p in fitted if p is not None]
+    plans = [fitted for p in _candidates(config, shape)
+             for fitted in _fitted(config, shape, p, scratchpad_bytes)]
     if shape.steady:
         return min(plans, key=lambda p: busiest(config, shape, p), default=None)
     plans.sort(key=lambda p: bound(config, shape, ramped(p, config.array_rows)))
@@ -57,16 +59,30 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
 
 
 def _fitted(config: AcceleratorConfig, shape: Shape, plan: Plan, scratchpad_bytes: int
-            ) -> Plan | None:
-    """The plan if it fits; else with as much of its resident operand as does."""
+            ) -> Iterator[Plan]:
+    """The plan if it fits; else with as much of its resident operand as does, and with more of it
+    beside weights in smaller pieces."""
     if room(config, shape, plan) <= scratchpad_bytes:
-        return plan
+        yield plan
+        return
     if plan.resident.count("none") != 1 or plan.depth >= shape.k:
-        return None
-    least, more = (room(config, shape, replace(plan, held=n * plan.depth)) for n in (0, 1))
-    slabs = (scratchpad_bytes - least) // max(more - least, 1)
-    held = min(slabs * plan.depth, shape.k - plan.depth)
-    return replace(plan, held=held) if held >= max(plan.depth, plan.last_depth) else None
+        return
+    for streamed in (plan, *_in_pieces(config, shape, plan)):
+        least, more = (room(config, shape, replace(streamed, held=n * plan.depth)) for n in (0, 1))
+        slabs = (scratchpad_bytes - least) // max(more - least, 1)
+        held = min(slabs * plan.depth, shape.k - plan.depth)
+        if held >= max(plan.depth, plan.last_depth):
+            yield replace(streamed, held=held)
+
+
+def _in_pieces(config: AcceleratorConfig, shape: Shape, plan: Plan) -> Iterator[Plan]:
+    """The plan with weights that are loaded for some columns of a slab after the other. All rows
+    of a column are finished in one slab then, so that is for many rows."""
+    piece = PIECE_TILES * config.array_rows * config.array_cols
+    if plan.resident[1] == "none" and not shape.on_chip[1] and shape.terms == 1 \
+            and shape.longest is None and plan.rows >= timing.array_latency(config) \
+            and plan.columns * max(plan.depth, plan.last_depth) > piece:
+        yield replace(plan, piece=piece)
 
 
 def _hidden(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
