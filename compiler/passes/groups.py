@@ -159,6 +159,22 @@ class Groups:
             return
         self._unite(first, second)
 
+    def merge_alike(self, level: str) -> None:
+        """Makes one group of elementwise ones that read the same tensors: each is loaded once."""
+        known: dict[object, HloOp] = {}
+        for members in list(self._members.values()):
+            if all(is_elementwise(op) for op in members):
+                inside = {value for op in members for value in op.results}
+                read = frozenset(
+                    value for op in members for value in op.operands
+                    if value not in inside and not (
+                        isinstance(value.owner, HloOp) and leaf(value.owner) is not None))
+                key = iteration_shape(members[0]), read
+                if len(read) > 1 and key in known:
+                    self.merge(known[key], members[0], level)
+                else:
+                    known[key] = members[0]
+
     def _refusal(self, first: Sequence[HloOp], second: Sequence[HloOp],
                  level: str) -> str | None:
         """Why what the operations are keeps two groups apart, if it does."""
