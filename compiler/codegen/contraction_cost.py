@@ -26,8 +26,7 @@ PIECE_TILES = 16
 """Weight tiles that are loaded together where room is short: smaller pieces would cost as much
 text as they save room."""
 PIECES_AT_ONCE = 2
-SLABS_AT_ONCE = 2
-"""Slabs of streamed activations that must fit at once when their weights come in such pieces."""
+"""Such pieces, and slabs of streamed activations beside them, that must fit at once."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +138,7 @@ def room(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
         size = shape.local_bytes
         resident = plan.resident[operand]
         if plan.piece is not None:
-            total += size * (PIECES_AT_ONCE * plan.piece if operand
-                             else SLABS_AT_ONCE * extent * plan.depth)
+            total += PIECES_AT_ONCE * size * (plan.piece if operand else extent * plan.depth)
         elif resident == "none" or plan.held is not None:
             total += extent * size * (_streamed_pieces(config, shape, plan) * plan.depth
                                       + plan.last_depth * (resident == "none"))

@@ -71,7 +71,9 @@ def _fitted(config: AcceleratorConfig, shape: Shape, plan: Plan, scratchpad_byte
         least, more = (room(config, shape, replace(streamed, held=n * plan.depth)) for n in (0, 1))
         slabs = (scratchpad_bytes - least) // max(more - least, 1)
         held = min(slabs * plan.depth, shape.k - plan.depth)
-        if held >= max(plan.depth, plan.last_depth):
+        # Small pieces do not come far enough ahead when the array waits for activations as well.
+        least_held = shape.k // 2 if streamed.piece else max(plan.depth, plan.last_depth)
+        if held >= least_held:
             yield replace(streamed, held=held)
 
 

@@ -11,6 +11,8 @@ from compiler.ir.types import tensor_of
 from compiler.ops.elementwise import Elementwise
 from compiler.ops.views import ViewOperation
 
+WORTH_LOADING_ONCE = 1 << 14
+"""Bytes that two groups read: loading fewer once more costs less than what waits for both."""
 CONTROL = ("while", "case")
 
 
@@ -170,7 +172,8 @@ class Groups:
                     if value not in inside and not (
                         isinstance(value.owner, HloOp) and leaf(value.owner) is not None))
                 key = iteration_shape(members[0]), read
-                if len(read) > 1 and key in known:
+                large = sum(tensor_of(value).bytes for value in read) >= WORTH_LOADING_ONCE
+                if large and len(read) > 1 and key in known:
                     self.merge(known[key], members[0], level)
                 else:
                     known[key] = members[0]
