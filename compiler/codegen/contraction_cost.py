@@ -349,9 +349,9 @@ def _piece_cycles(config: AcceleratorConfig, shape: Shape, plan: Plan, operand: 
     extent, size = (plan.rows, plan.columns)[operand], shape.dram_bytes[operand]
     if operand and plan.piece is not None:
         width = plan.width(depth, config.array_cols * shape.products)
-        rows = (width, depth) if shape.k_contiguous[1] else (depth, width)
+        rows, length = (width, depth) if shape.k_contiguous[1] else (depth, width)
         return parts_of(extent, width) * (
-            timing.dma_cycles(config, rows[0], rows[1] * size) + SLAB_CYCLES) - SLAB_CYCLES
+            timing.dma_cycles(config, rows, length * size) + SLAB_CYCLES) - SLAB_CYCLES
     if shape.k_contiguous[operand]:
         return timing.dma_cycles(config, extent, depth * size)
     whole = extent == (shape.rows, shape.columns)[operand] or (operand == 1 and shape.in_panels)
