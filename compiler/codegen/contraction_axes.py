@@ -82,6 +82,13 @@ def boxes(axes: Sequence[Axis], limits: Sequence[int], depth: int | None = None)
     return cut
 
 
+def part_of(box: Box, first: int, count: int) -> Box:
+    """Some positions of a box of one axis."""
+    (axis,) = box.axes
+    offsets = tuple(o + first * s for o, s in zip(box.offsets, axis.strides, strict=True))
+    return Box(box.start + first, offsets, (Axis(count, axis.strides),))
+
+
 def positions(axes: Sequence[Axis]) -> list[tuple[int, ...]]:
     """Offsets in elements of every flattened position, in order."""
     count = len(axes[0].strides) if axes else 0

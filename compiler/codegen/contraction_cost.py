@@ -23,6 +23,11 @@ STAGGERED = 4, 32
 unit is then far ahead of the array."""
 STAGED = 2
 """Column tiles whose results wait in the scratchpad for their store."""
+PIECE_TILES = 16
+"""Weight tiles that are loaded together where room is short: smaller pieces would cost as much
+text as they save room."""
+PIECES_AT_ONCE = 2
+"""Such pieces, and slabs of streamed activations beside them, that must fit at once."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,8 @@ class Plan(NamedTuple):
         last_depth: of the last slab, if deeper: the sums of a column tile are finished slower.
         held: of a resident operand the slabs of so many last steps of k stay, the others are
             loaded again for every block; None for all.
+        piece: weights of a slab that are loaded together, some columns after the other; None for
+            all.
     """
 
     rows: int
@@ -86,6 +93,7 @@ class Plan(NamedTuple):
     first_depths: tuple[int, ...] = ()
     last_depth: int = 0
     held: int | None = None
+    piece: int | None = None
 
     def depths(self, k: int) -> list[int]:
         """Of all slabs, from the first one on."""
@@ -95,6 +103,12 @@ class Plan(NamedTuple):
             found.append(min(limits[min(len(found), len(limits) - 1)], left))
             left -= found[-1]
         return [*found, self.last_depth] if self.last_depth else found
+
+    def width(self, depth: int, unit: int) -> int:
+        """Columns of a slab whose weights are loaded together: a multiple of `unit`."""
+        if self.piece is None:
+            return self.columns
+        return min(max(self.piece // depth // unit, 1) * unit, self.columns)
 
     def is_held(self, start: int, k: int) -> bool:
         """Whether a resident operand's slab stays that starts at a step of k."""
@@ -114,7 +128,7 @@ def _blocks(shape: Shape, plan: Plan) -> tuple[int, int]:
 def room(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     """Scratchpad for operands and results."""
     total = plan.rows * _epilogue_bytes(config, shape, plan)
-    if plan.held is not None:
+    if plan.held is not None and plan.piece is None:
         # Streamed pieces rotate through what is left: what the epilogue loads, in one piece,
         # must not wait for those in use.
         total += plan.rows * plan.columns * shape.epilogue_loads
@@ -123,7 +137,9 @@ def room(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
             continue
         size = shape.local_bytes
         resident = plan.resident[operand]
-        if resident == "none" or plan.held is not None:
+        if plan.piece is not None:
+            total += PIECES_AT_ONCE * size * (plan.piece if operand else extent * plan.depth)
+        elif resident == "none" or plan.held is not None:
             total += extent * size * (_streamed_pieces(config, shape, plan) * plan.depth
                                       + plan.last_depth * (resident == "none"))
         if resident != "none":
@@ -149,6 +165,9 @@ def _epilogue_bytes(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     column tiles at a time when tiles are finished one after the other."""
     total = plan.columns * shape.epilogue_bytes
     staged = 2 * shape.result_bytes
+    if plan.piece is not None:
+        width = plan.width(plan.depths(shape.k)[-1], config.array_cols * shape.products)
+        return 2 * width * shape.epilogue_loads + STAGED * config.array_cols * staged
     folded = shape.terms > 1 or shape.longest is not None
     if folded or plan.rows < timing.array_latency(config) \
             or staged + shape.epilogue_loads > shape.epilogue_bytes:
@@ -162,8 +181,8 @@ class Bounds:
 
     def __init__(self, config: AcceleratorConfig, shape: Shape) -> None:
         self.config, self.shape = config, shape
-        self._visits: dict[tuple[int, int, int], tuple[int, ...]] = {}
-        self._work: dict[tuple[int, int, int, int], tuple[int, int]] = {}
+        self._visits: dict[tuple[int | None, ...], tuple[int, ...]] = {}
+        self._work: dict[tuple[int | None, ...], tuple[int, int]] = {}
 
     def busiest(self, plan: Plan) -> tuple[int, int]:
         """Cycles of the busiest engine; of equal ones the vector unit likes larger blocks."""
@@ -179,7 +198,7 @@ class Bounds:
     def bound(self, plan: Plan) -> int:
         """What the busiest engine has to do, the last store, and what hidden loads cost, with a
         thin first slab."""
-        key = plan.rows, plan.columns, plan.depth, plan.last_depth
+        key = plan.rows, plan.columns, plan.depth, plan.last_depth, plan.piece
         if key not in self._work:
             self._work[key] = self._find_work(ramped(plan, self.config.array_rows))
         work, ends = self._work[key]
@@ -204,7 +223,7 @@ class Bounds:
         """All loads of one batch index."""
         shape = self.shape
         row_blocks, column_blocks = _blocks(shape, plan)
-        key = plan.rows, plan.columns, plan.depth
+        key = plan.rows, plan.columns, plan.depth, plan.piece
         if key not in self._visits:
             self._visits[key] = (
                 row_blocks * column_blocks * _epilogue_cycles(self.config, shape, plan),
@@ -351,6 +370,11 @@ def _piece_cycles(config: AcceleratorConfig, shape: Shape, plan: Plan, operand: 
     if shape.on_chip[operand]:
         return 0
     extent, size = (plan.rows, plan.columns)[operand], shape.dram_bytes[operand]
+    if operand and plan.piece is not None:
+        width = plan.width(depth, config.array_cols * shape.products)
+        rows, length = (width, depth) if shape.k_contiguous[1] else (depth, width)
+        return parts_of(extent, width) * (
+            timing.dma_cycles(config, rows, length * size) + SLAB_CYCLES) - SLAB_CYCLES
     if shape.k_contiguous[operand]:
         return timing.dma_cycles(config, extent, depth * size)
     whole = extent == (shape.rows, shape.columns)[operand] or (operand == 1 and shape.in_panels)

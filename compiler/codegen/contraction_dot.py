@@ -169,7 +169,9 @@ def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, locati
     k = tuple(boxes(dot.activations.k, [*plan.depths(shape.k), plan.depth]))
     tiling = Tiling(tuple(boxes(dot.activations.free, [plan.rows])), columns, k,
                     tuple(term for group in dot.scheme.groups for term in group), plan.resident,
-                    sum(not plan.is_held(box.start, shape.k) for box in k))
+                    sum(not plan.is_held(box.start, shape.k) for box in k),
+                    tuple(plan.width(box.count, config.array_cols * dot.products) for box in k)
+                    if plan.piece else ())
     slabs = make_slabs(
         dot.scheme, [_k_tiles(dot.activations, box, config.array_rows) for box in tiling.k])
     grid = Grid((shape.batch, shape.rows, shape.columns // dot.products), tiling.rows, results,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_output import Output, Sums, gather_sums
-from compiler.codegen.contraction_work import Block, Piece, Sink, Slab, Visit
+from compiler.codegen.contraction_work import Piece, Sink, Slab, Visit
 from compiler.codegen.elementwise import WORD
 from compiler.codegen.graph import Graph
 from compiler.codegen.operands import box_stream
@@ -30,8 +30,8 @@ class FoldSums(Sink):
         self.bytes = rows * tiles * context.config.accumulator_row_bytes
         self.totals = -1
 
-    def open(self, block: Block) -> None:
-        self.output.open(block)
+    def open(self, at: Visit) -> None:
+        self.output.open(at)
 
     def close(self) -> None:
         self.output.close()

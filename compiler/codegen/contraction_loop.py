@@ -7,7 +7,8 @@ finished sums (`contraction_work.Sink`); the order of the work is the same:
 
     for block:
         for slab:
-            fetch the activations and weights of (block, slab) unless they are resident
+            fetch the activations and weights of (block, slab) unless they are resident,
+                weights for some column tiles after the other where there is little room
             for column tile, for k tile of the slab:     # or the other way round, if rows are few
                 loadw, matmul
             after the last slab of a segment: sink the finished tiles
@@ -133,29 +134,65 @@ class ContractionLoop:
         columns = self.weights.column_tiles(block)
         pieces = self.activations.pieces(Visit(block, self.slabs[0]), 1)
         rows = sum(piece.rows for piece in pieces)
-        base = self.context.accumulators.allocate(rows * len(columns), self.location)
+        sums = _Sums(columns, self.context.accumulators.allocate(
+            rows * len(columns), self.location), rows)
         for slab in self.slabs:
-            if slab is self.slabs[-1]:
-                self.sink.open(block)
-            at = Visit(block, slab)
-            activations, weights = (residents.acquire(at) for residents in self.residents)
+            self._slab(Visit(block, slab), sums, initial, final)
+        self.context.accumulators.free(sums.base)
+
+    def _slab(self, at: Visit, sums: "_Sums", initial: bool, final: bool) -> None:
+        closes, parts = at.slab is self.slabs[-1], sums.parts(self.weights.together(at.slab))
+        activations: _Acquired | None = None
+        for part in parts:
+            here = at if part is sums else at._replace(columns=part.extent)
+            if closes:
+                self.sink.open(here)
+            activations = activations or self.residents[0].acquire(at)
+            weights = self.residents[1].acquire(here)
             # What is on chip may still be in the making, row by row.
-            fresh = initial and slab is self.slabs[0] and activations.is_in_place
-            _SlabWork(self, at, columns, base, rows, activations.address, weights.address).emit(
+            fresh = initial and at.slab is self.slabs[0] and activations.is_in_place
+            _SlabWork(self, here, part, activations.address, weights.address).emit(
                 INITIAL_PIECES if fresh else 1,
-                FINAL_PIECES if final and slab is self.slabs[-1] else 1)
-            self.residents[0].release(activations)
+                FINAL_PIECES if final and closes and part is parts[-1] else 1)
             self.residents[1].release(weights)
-        self.sink.close()
-        self.context.accumulators.free(base)
+            if closes:
+                self.sink.close()
+        if activations is not None:
+            self.residents[0].release(activations)
+
+
+class _Sums(NamedTuple):
+    """Where the sums of some columns are made: tile after tile, `rows` accumulator rows each.
+
+    Attributes:
+        columns: (first column in the block, columns) of each tile.
+    """
+
+    columns: Sequence[tuple[int, int]]
+    base: int
+    rows: int
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """(first column in the block, columns)."""
+        first, (last, width) = self.columns[0][0], self.columns[-1]
+        return first, last + width - first
+
+    def parts(self, tiles: int | None) -> "Sequence[_Sums]":
+        """Those of so many tiles at a time."""
+        if tiles is None or tiles >= len(self.columns):
+            return (self,)
+        return [_Sums(self.columns[n : n + tiles], self.base + n * self.rows, self.rows)
+                for n in range(0, len(self.columns), tiles)]
 
 
 class _SlabWork:
     """The weight tiles of one slab of one block."""
 
-    def __init__(self, loop: ContractionLoop, at: Visit, columns: Sequence[tuple[int, int]],
-                 base: int, rows: int, activations: int, weights: int) -> None:
-        self.loop, self.at, self.columns, self.base, self.rows = loop, at, columns, base, rows
+    def __init__(self, loop: ContractionLoop, at: Visit, sums: _Sums, activations: int,
+                 weights: int) -> None:
+        self.loop, self.at = loop, at
+        self.columns, self.base, self.rows = sums
         self.activations, self.weights = activations, weights
 
     def emit(self, first_pieces: int, final_pieces: int) -> None:
@@ -218,11 +255,16 @@ class _SlabWork:
     def _tile_runs(self) -> list[tuple[int, Line]]:
         """Runs of evenly spaced k tiles: number of the first, and the line from there."""
         known, block = self.loop.tile_runs, self.at.block
-        key = (self.at.slab.number, self.loop.weights.layout(block),
+        key = (self.at.slab.number, self._width, self.loop.weights.layout(block),
                self.loop.activations.layout(block))
         if key not in known:
             known[key] = self._find_tile_runs()
         return known[key]
+
+    @property
+    def _width(self) -> int | None:
+        """Columns whose weights lie side by side if they are not all of the block."""
+        return None if self.at.columns is None else self.at.columns[1]
 
     def _find_tile_runs(self) -> list[tuple[int, Line]]:
         tiles, column = self.at.slab.tiles, self.columns[0][0]
@@ -236,7 +278,8 @@ class _SlabWork:
     def _column_runs(self) -> list[tuple[int, Line]]:
         """Runs of evenly spaced columns of equal width."""
         known, block = self.loop.column_runs, self.at.block
-        key = self.at.slab.number, self.loop.weights.layout(block), self.rows, tuple(self.columns)
+        key = (self.at.slab.number, self._width, self.loop.weights.layout(block), self.rows,
+               tuple(self.columns))
         if key not in known:
             known[key] = self._find_column_runs()
         return known[key]

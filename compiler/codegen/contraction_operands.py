@@ -12,7 +12,7 @@ from math import prod
 
 from compiler.codegen.commands import LOCAL
 from compiler.codegen.context import Context
-from compiler.codegen.contraction_axes import Axis, Box, is_contiguous, local_steps
+from compiler.codegen.contraction_axes import Axis, Box, is_contiguous, local_steps, part_of
 from compiler.codegen.contraction_transpose import transpose
 from compiler.codegen.contraction_work import (
     Activations,
@@ -74,6 +74,7 @@ class Tiling:
             `strip`, those of one row or column range; or `none`.
         held_from: the first of the boxes of k for which that is so; those before it are loaded
             again.
+        together: for each box of k the columns whose weights are loaded together; empty for all.
     """
 
     rows: tuple[Box, ...]
@@ -82,6 +83,7 @@ class Tiling:
     terms: tuple[tuple[int, int], ...]
     resident: tuple[str, str]
     held_from: int = 0
+    together: tuple[int, ...] = ()
 
 
 class _DotSource(Source):
@@ -108,6 +110,10 @@ class _DotSource(Source):
     def _free(self, block: Block) -> int:
         return block.rows if self.operand.index == 0 else block.columns
 
+    def _box(self, at: Visit) -> Box:
+        """Rows or columns of a piece."""
+        return self.frees[self._free(at.block)]
+
     def _part(self, slab: Slab) -> int:
         return self.tiling.terms[slab.term][self.operand.index]
 
@@ -124,7 +130,7 @@ class _DotSource(Source):
         return number
 
     def size(self, at: Visit) -> int:
-        return self._bytes(self.frees[self._free(at.block)], self.tiling.k[at.slab.box])
+        return self._bytes(self._box(at), self.tiling.k[at.slab.box])
 
     def _bytes(self, free: Box, k: Box) -> int:
         return free.count * k.count * self.operand.local_type.size
@@ -149,7 +155,7 @@ class _DotSource(Source):
     def _fetch(self, at: Visit, address: int, free_stride: int, k_stride: int) -> None:
         """Loads a piece with the given local strides, in bytes."""
         o = self.operand
-        free, k = self.frees[self._free(at.block)], self.tiling.k[at.slab.box]
+        free, k = self._box(at), self.tiling.k[at.slab.box]
         size = o.dram_type.size
         window, offset = o.places[self._part(at.slab)]
         offset += (o.batch[at.block.batch] + free.offsets[0] + k.offsets[o.index]) * size
@@ -221,7 +227,15 @@ class DotWeights(_DotSource, Weights):
         if self._transposed:
             self._fetch(at, address, self.tiling.k[at.slab.box].count * size, size)
         else:
-            self._fetch(at, address, size, self.frees[at.block.columns].count * size)
+            self._fetch(at, address, size, self._box(at).count * size)
+
+    def together(self, slab: Slab) -> int | None:
+        together = self.tiling.together
+        return together[slab.box] // self.context.config.array_cols if together else None
+
+    def _box(self, at: Visit) -> Box:
+        box = self.frees[at.block.columns]
+        return box if at.columns is None else part_of(box, *at.columns)
 
     @cached_property
     def _transposed(self) -> bool:
@@ -238,10 +252,13 @@ class DotWeights(_DotSource, Weights):
         size = self.operand.local_type.size
         if self.operand.on_chip:
             return self._tile_in_place(at, tile, column * size)
+        count = self.frees[at.block.columns].count
+        if at.columns is not None:
+            column, count = column - at.columns[0], at.columns[1]
         if self._transposed:
             pitch = self.tiling.k[at.slab.box].count * size
             return column * pitch + tile.start * size, pitch, True
-        pitch = self.frees[at.block.columns].count * size
+        pitch = count * size
         return tile.start * pitch + column * size, pitch, False
 
     def _tile_in_place(self, at: Visit, tile: KTile, column: int) -> tuple[int, int, bool]:

@@ -17,7 +17,7 @@ from compiler.codegen.clamps import clamped
 from compiler.codegen.column_operands import ColumnOperand, column_operand
 from compiler.codegen.commands import KernelForm, kernel_form
 from compiler.codegen.context import Context, Place
-from compiler.codegen.contraction_axes import Box
+from compiler.codegen.contraction_axes import Box, part_of
 from compiler.codegen.contraction_work import Block, Piece, Sink, Visit
 from compiler.codegen.elementwise import WORD, KernelTables
 from compiler.codegen.footprint import Step, transfers
@@ -119,7 +119,7 @@ class StoreSums(Output):
         super().__init__(context, grid, sums, location)
         self.place = place
 
-    def open(self, block: Block) -> None:
+    def open(self, at: Visit) -> None:
         """Needs nothing."""
 
     def close(self) -> None:
@@ -224,22 +224,36 @@ class ComputeResult(Output):
             return 1
         return ceil(interval / timing.beats(config, config.array_cols * min(sizes)))
 
-    def open(self, block: Block) -> None:
-        """Loads the block's part of every operand."""
-        rows, columns = self.grid.rows[block.rows], self.grid.columns[block.columns]
+    def open(self, at: Visit) -> None:
+        """Loads what the columns need of every operand."""
+        block, rows, columns = at.block, self.grid.rows[at.block.rows], self._columns(at)
+        first = columns.start - self.grid.columns[block.columns].start
         axes = (*rows.axes, *columns.axes)
         extents = tuple(axis.size for axis in axes)
         for number, operand in enumerate(self.epilogue.operands):
             if number in self.by_column:
-                self.residents[number] = self.by_column[number].open(block.columns, len(rows.axes))
+                if not first:
+                    self.residents[number] = self.by_column[number].open(block.columns,
+                                                                         len(rows.axes))
             elif operand is not None:
                 place = self.grid.first_stride + number
                 offset = (operand.view.offset + self.grid.batch[block.batch][number]
                           + rows.offsets[place] + columns.offsets[place])
                 view = View(extents, tuple(a.strides[place] for a in axes), offset)
                 loader = Loader(self.context, Operand(operand.place, view), self.location)
-                self.residents[number] = loader.box((0,) * len(extents), extents)
+                found = loader.box((0,) * len(extents), extents)
+                # Columns are counted from the block's first one.
+                self.residents[number] = replace(
+                    found, address=found.address - first * found.strides[-1])
                 self.loaders.append(loader)
+
+    def _columns(self, at: Visit) -> Box:
+        """Those of the result that a visit is about."""
+        box = self.grid.columns[at.block.columns]
+        if at.columns is None:
+            return box
+        first, count = at.columns
+        return part_of(box, first // self.unit, count // self.unit)
 
     def close(self) -> None:
         for loader in self.loaders:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import product
 
 from compiler.codegen.contraction_cost import (
+    PIECE_TILES,
     TRAFFIC,
     Bounds,
     Plan,
@@ -20,6 +21,7 @@ from compiler.codegen.contraction_cost import (
     ramped,
     room,
 )
+from hw import timing
 from hw.config import AcceleratorConfig
 
 WIDE = 4
@@ -44,8 +46,8 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
     Args:
         scratchpad_bytes: what the operands may use.
     """
-    fitted = (_fitted(config, shape, p, scratchpad_bytes) for p in _candidates(config, shape))
-    plans = [p for p in fitted if p is not None]
+    plans = [fitted for p in _candidates(config, shape)
+             for fitted in _fitted(config, shape, p, scratchpad_bytes)]
     bounds = Bounds(config, shape)
     if shape.steady:
         return min(plans, key=bounds.busiest, default=None)
@@ -59,16 +61,32 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
 
 
 def _fitted(config: AcceleratorConfig, shape: Shape, plan: Plan, scratchpad_bytes: int
-            ) -> Plan | None:
-    """The plan if it fits; else with as much of its resident operand as does."""
+            ) -> Iterator[Plan]:
+    """The plan if it fits; else with as much of its resident operand as does, and with more of it
+    beside weights in smaller pieces."""
     if room(config, shape, plan) <= scratchpad_bytes:
-        return plan
+        yield plan
+        return
     if plan.resident.count("none") != 1 or plan.depth >= shape.k:
-        return None
-    least, more = (room(config, shape, plan._replace(held=n * plan.depth)) for n in (0, 1))
-    slabs = (scratchpad_bytes - least) // max(more - least, 1)
-    held = min(slabs * plan.depth, shape.k - plan.depth)
-    return plan._replace(held=held) if held >= max(plan.depth, plan.last_depth) else None
+        return
+    for streamed in (plan, *_in_pieces(config, shape, plan)):
+        least, more = (room(config, shape, streamed._replace(held=n * plan.depth)) for n in (0, 1))
+        slabs = (scratchpad_bytes - least) // max(more - least, 1)
+        held = min(slabs * plan.depth, shape.k - plan.depth)
+        # Small pieces do not come far enough ahead when the array waits for activations as well.
+        least_held = shape.k // 2 if streamed.piece else max(plan.depth, plan.last_depth)
+        if held >= least_held:
+            yield streamed._replace(held=held)
+
+
+def _in_pieces(config: AcceleratorConfig, shape: Shape, plan: Plan) -> Iterator[Plan]:
+    """The plan with weights that are loaded for some columns of a slab after the other. All rows
+    of a column are finished in one slab then, so that is for many rows."""
+    piece = PIECE_TILES * config.array_rows * config.array_cols
+    if plan.resident[1] == "none" and not shape.on_chip[1] and shape.terms == 1 \
+            and shape.longest is None and plan.rows >= timing.array_latency(config) \
+            and plan.columns * max(plan.depth, plan.last_depth) > piece:
+        yield plan._replace(piece=piece)
 
 
 def _deepest(bounds: Bounds, plans: Sequence[Plan]) -> Plan | None:

@@ -48,10 +48,16 @@ class Slab:
 
 
 class Visit(NamedTuple):
-    """One slab of one block: what is loaded and multiplied together."""
+    """One slab of one block: what is loaded and multiplied together.
+
+    Attributes:
+        columns: (first one in the block, how many) of those whose weights are loaded together;
+            None for all.
+    """
 
     block: Block
     slab: Slab
+    columns: tuple[int, int] | None = None
 
 
 class Piece(NamedTuple):
@@ -126,6 +132,10 @@ class Activations(Source):
 class Weights(Source):
     """Operand that is held in the array."""
 
+    def together(self, slab: Slab) -> int | None:  # noqa: ARG002 - for those that are cut
+        """Column tiles whose weights of a slab are loaded together; None for all."""
+        return None
+
     @abstractmethod
     def column_tiles(self, block: Block) -> Sequence[tuple[int, int]]:
         """(first column in the block, columns) of each weight tile."""
@@ -157,12 +167,13 @@ class Sink(ABC):
         return 1
 
     @abstractmethod
-    def open(self, block: Block) -> None:
-        """Called before the last slab of a block: loads what `finish` will need."""
+    def open(self, at: Visit) -> None:
+        """Called before the last slab of a block, for each part of its columns: loads what
+        `finish` will need for them."""
 
     @abstractmethod
     def close(self) -> None:
-        """Called when the block is finished."""
+        """Called when those columns are finished."""
 
     @abstractmethod
     def end(self) -> None:

@@ -201,7 +201,7 @@ def emit(context: Context, conv: Depthwise, plan: Plan, grid: Grid, epilogue: Ep
             if number + ahead < len(rows):
                 brought.append(_bring(activations, number + ahead, tiles))
             block, tile = Block(0, number, 0), brought[number]
-            output.open(block)
+            output.open(Visit(block, SLAB))
             (piece,) = activations.pieces(Visit(block, SLAB), 1)
             output.multiply(block, part.sizes, piece, tile, weights)
             output.close()

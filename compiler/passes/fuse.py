@@ -76,6 +76,8 @@ def _fuse_block(block: Block, level: str) -> list[str]:
                     if is_fusible(producer) and \
                             iteration_shape(op) == tensor_of(producer.results[0]).shape:
                         groups.merge(producer, op, level)
+    if level == "full":
+        groups.merge_alike(level)
     recomputed = Recomputed(groups if level == "full" else Groups([]))
     for members in groups.in_order():
         _emit(block, members, recomputed)

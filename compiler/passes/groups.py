@@ -11,6 +11,8 @@ from compiler.ir.types import tensor_of
 from compiler.ops.elementwise import Elementwise
 from compiler.ops.views import ViewOperation
 
+WORTH_LOADING_ONCE = 1 << 14
+"""Bytes that two groups read: loading fewer once more costs less than what waits for both."""
 CONTROL = ("while", "case")
 
 
@@ -164,6 +166,23 @@ class Groups:
                                  f"{producer.kind} at {producer.source}: {reason}")
             return
         self._unite(first, second)
+
+    def merge_alike(self, level: str) -> None:
+        """Makes one group of elementwise ones that read the same tensors: each is loaded once."""
+        known: dict[object, HloOp] = {}
+        for members in list(self._members.values()):
+            if all(is_elementwise(op) for op in members):
+                inside = {value for op in members for value in op.results}
+                read = frozenset(
+                    value for op in members for value in op.operands
+                    if value not in inside and not (
+                        isinstance(value.owner, HloOp) and leaf(value.owner) is not None))
+                key = iteration_shape(members[0]), read
+                large = sum(tensor_of(value).bytes for value in read) >= WORTH_LOADING_ONCE
+                if large and len(read) > 1 and key in known:
+                    self.merge(known[key], members[0], level)
+                else:
+                    known[key] = members[0]
 
     def _refusal(self, first: Sequence[HloOp], second: Sequence[HloOp],
                  level: str) -> str | None:

@@ -30,6 +30,8 @@ SHARE = 16
 """A slice's largest value takes at most the scratchpad divided by this: a softmax holds two of
 them, the next slice another one, and the factors of the products before and after it stay on chip
 meanwhile."""
+FACTORS = 8
+"""This part of the scratchpad is left to other factors of products."""
 MOST_SLICES = 64
 """More would make the overhead of each slice count."""
 
@@ -80,7 +82,7 @@ def slices(module: ModuleOp, scratchpad_bytes: int) -> None:
         if isinstance(op, HloOp) and op.kind == "dot_general" and op.parent is block:
             chain = _chain(op)
             if chain is not None and chain.largest > scratchpad_bytes // SHARE:
-                _cut(block, chain, scratchpad_bytes // SHARE)
+                _cut(block, chain, scratchpad_bytes)
     erase_unused(block)
 
 
@@ -152,16 +154,16 @@ def _dims(members: Sequence[HloOp], d: int) -> Dims | None:
     return dims
 
 
-def _cut(block: Block, chain: Chain, budget: int) -> None:
+def _cut(block: Block, chain: Chain, scratchpad_bytes: int) -> None:
     """Cuts the batch as finely as it takes, and the rows if that is not enough."""
-    pieces = -(-chain.largest // budget)
+    pieces = -(-chain.largest // (scratchpad_bytes // SHARE))
     counts = []
     for way in range(len(chain.dims)):
         count = min(pieces, chain.extent(way), MOST_SLICES)
         counts.append(count)
         pieces = -(-pieces // count)
     ranges = [_ranges(chain.extent(way), count) for way, count in enumerate(counts)]
-    _slice(block, chain, ranges)
+    _slice(block, chain, ranges, scratchpad_bytes - scratchpad_bytes // FACTORS)
 
 
 def _ranges(extent: int, count: int) -> list[tuple[int, int]]:
@@ -169,10 +171,15 @@ def _ranges(extent: int, count: int) -> list[tuple[int, int]]:
     return [(start, min(step, extent - start)) for start in range(0, extent, step)]
 
 
-def _slice(block: Block, chain: Chain, ranges: Sequence[Sequence[tuple[int, int]]]) -> None:
-    """Replaces a chain by slices of it."""
+def _slice(block: Block, chain: Chain, ranges: Sequence[Sequence[tuple[int, int]]], room: int
+           ) -> None:
+    """Replaces a chain by slices of it.
+
+    Args:
+        room: bytes of the largest value that may stay on chip.
+    """
     handed_on = _handed_on(block, chain, ranges)
-    slicer = Slicer(Exclusive(chain.members, handed_on))
+    slicer = Slicer(Exclusive(chain.members, handed_on), room)
     order: list[HloOp] = []
     parts: list[SSAValue] = []
     pending: list[HloOp] = []
@@ -291,8 +298,8 @@ def _one(chain: Chain, slicer: Slicer, position: Sequence[tuple[int, int]]
 
 
 class Exclusive:
-    """Tells whether only some operations need an operation's result, through views and elementwise
-    operations of which the same is true.
+    """Tells whether only some operations need an operation's result, through views,
+    concatenations and elementwise operations of which the same is true.
 
     Args:
         handed_on: values that the program returns as well, which does not count.
@@ -310,6 +317,7 @@ class Exclusive:
 
     def _reads_for_them(self, reader: Operation) -> bool:
         if reader not in self._known:
-            self._known[reader] = isinstance(reader, HloOp) and isinstance(
-                reader.definition, Elementwise | ViewOperation) and self(reader)
+            self._known[reader] = isinstance(reader, HloOp) and (
+                isinstance(reader.definition, Elementwise | ViewOperation)
+                or reader.kind == "concatenate") and self(reader)
         return self._known[reader]

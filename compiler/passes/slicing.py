@@ -9,7 +9,7 @@ from math import prod
 
 from xdsl.ir import SSAValue
 
-from compiler.ir.loops import is_reduction
+from compiler.ir.loops import is_contraction, is_reduction
 from compiler.ir.ops import HloOp, constant, make
 from compiler.ir.types import Tensor, tensor_of
 from compiler.ops.contraction import free_dimensions
@@ -75,6 +75,8 @@ def sources(op: HloOp, d: int) -> list[int | None] | None:
     has no such dimension; None altogether when slices of the operands do not make a slice."""
     if isinstance(op.definition, Elementwise):
         return [d] * len(op.operands)
+    if op.kind == "concatenate":
+        return None if d == op.attrs["dimension"] else [d] * len(op.operands)
     if op.kind not in ("broadcast_in_dim", "transpose", "reshape", "dot_general", "reduce"):
         return None
     found = [next((s for s in range(tensor_of(value).rank) if follow(op, number, s) == d), None)
@@ -98,14 +100,16 @@ class Slicer:
     Args:
         may_repeat: whether an operation's work may be done slice by slice, as nobody needs it
             as a whole.
+        room: bytes that a value may have to stay on chip. Larger ones are made slice by slice,
+            and products with a larger left factor are not, as each slice would load it again.
 
     Attributes:
         made: the operations, in an order in which they may stand.
     """
 
-    def __init__(self, may_repeat: Callable[[HloOp], bool]) -> None:
+    def __init__(self, may_repeat: Callable[[HloOp], bool], room: int | None = None) -> None:
         self.made: list[HloOp] = []
-        self._may_repeat = may_repeat
+        self._may_repeat, self._room = may_repeat, room
         self._known: dict[tuple[SSAValue, Cuts], SSAValue] = {}
 
     def know(self, value: SSAValue, cuts: Cuts, part: SSAValue) -> None:
@@ -143,7 +147,8 @@ class Slicer:
             part = self.apply(op, cuts)
             assert part is not None
             return part
-        narrowing = tuple(cut for cut in cuts if self.narrows_dot(value, cut))
+        narrowing = tuple(cut for cut in cuts
+                          if self.narrows_dot(value, cut) or self._divides(op, cut))
         if narrowing != cuts:
             inner = self.slice(value, narrowing)
             return self.view(inner, tuple(cut for cut in cuts if cut not in narrowing))
@@ -185,8 +190,18 @@ class Slicer:
             return False
         if isinstance(op.definition, Elementwise):
             return any(self.narrows_dot(v, cut) for v in op.operands)
-        return op.kind == "dot_general" and d >= _row_count(op) + len(
-            op.attrs["dot_dimension_numbers"]["lhs_batching_dimensions"])
+        return op.kind == "dot_general" and self._stays(op.operands[0]) and d >= _row_count(
+            op) + len(op.attrs["dot_dimension_numbers"]["lhs_batching_dimensions"])
+
+    def _divides(self, op: HloOp, cut: Cut) -> bool:
+        """Whether work on elements makes a value that is larger than the scratchpad: slice by slice
+        it need not go through DRAM. What follows a contraction at once is done with it."""
+        return (not self._stays(op.results[0]) and self._may_repeat(op)
+                and (isinstance(op.definition, Elementwise) or op.kind == "concatenate")
+                and not _follows_contraction(op) and operand_cuts(op, (cut,)) is not None)
+
+    def _stays(self, value: SSAValue) -> bool:
+        return self._room is None or tensor_of(value).bytes <= self._room
 
     def _before_view(self, op: HloOp, cuts: Cuts) -> Cuts | None:
         """The cuts of a view's operand that make cuts of the view."""
@@ -214,6 +229,14 @@ class Slicer:
     def _add(self, op: HloOp) -> SSAValue:
         self.made.append(op)
         return op.results[0]
+
+
+def _follows_contraction(op: HloOp) -> bool:
+    """Whether elementwise work has a contraction's result among its operands."""
+    makers = (value.owner for value in op.operands)
+    return any(isinstance(maker, HloOp) and (is_contraction(maker) or (
+        isinstance(maker.definition, Elementwise) and _follows_contraction(maker)))
+        for maker in makers)
 
 
 def _needed(value: SSAValue, cuts: Cuts) -> Cuts:

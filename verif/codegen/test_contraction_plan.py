@@ -2,14 +2,20 @@
 it."""
 
 from dataclasses import replace
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from compiler.codegen.contraction_cost import Bounds, Plan, Shape, room
 from compiler.codegen.contraction_plan import choose
+from compiler.pipeline import Options, compile_module
 from hw.config import load
 from verif.codegen.contraction_reference import dot_general, execute, mlir_type, random
+from verif.codegen.harness import execute as execute_program
+from verif.compiler.models import export
 
 CONFIG = load("tiny")
 
@@ -72,3 +78,43 @@ func.func @main(%a: {kinds[0]}, %b: {kinds[1]}) -> {kinds[2]} {{
 }}"""
     (found,) = execute(text, [lhs, rhs], "tiny")
     assert found.tobytes() == expected.tobytes()
+
+
+def test_weights_come_in_pieces_where_room_is_short() -> None:
+    """More of the activations stays beside them."""
+    shape = replace(_shape(48, 384, 256), dram_bytes=(2, 2), result_bytes=2, epilogue_bytes=4,
+                    epilogue_cycles=8, in_panels=True)
+    plan = _plan(shape)
+    assert plan.piece is not None
+    assert room(CONFIG, shape, plan) <= CONFIG.scratchpad_bytes
+    assert room(CONFIG, shape, plan._replace(piece=None)) > CONFIG.scratchpad_bytes
+
+
+def _gated(x: Any, weights: Any) -> Any:
+    gate, up = jnp.split(weights, 2, axis=1)
+    return jax.nn.silu(x @ gate) * (x @ up)
+
+
+def _with_residual(x: Any, weights: Any) -> Any:
+    return jnp.tanh(x @ weights) + x[:, : weights.shape[1]]
+
+
+@pytest.mark.parametrize("function", [_gated, _with_residual])
+@pytest.mark.parametrize("is_constant", [True, False])
+def test_bits_of_weights_in_pieces(function: Any, is_constant: bool, rng: np.random.Generator,
+                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[Plan | None] = []
+
+    def choosing(*args: Any) -> Plan | None:
+        plans.append(choose(*args))
+        return plans[-1]
+
+    monkeypatch.setattr("compiler.codegen.contraction_dot.choose", choosing)
+    x, weights = (random(rng, shape, "bfloat16") for shape in ((48, 384), (384, 256)))
+    inputs = [x] if is_constant else [x, weights]
+    module = export((lambda x: function(x, jnp.asarray(weights))) if is_constant else function,
+                    *inputs)
+    full, plain = (execute_program(compile_module(module, CONFIG, Options(fusion=level)), inputs)
+                   for level in ("full", "none"))
+    assert any(plan is not None and plan.piece is not None for plan in plans)
+    assert full[0].tobytes() == plain[0].tobytes()

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.networks.traffic import predict
 from compiler.pipeline import Options, compile_module
 from hw.config import load
 from hw.isa.program import Program
@@ -36,6 +37,12 @@ def test_bits(function: Any, rng: np.random.Generator) -> None:
     programs = [_program(function, x, level) for level in ("none", "full")]
     for plain, fused in zip(*(execute(program, [x]) for program in programs), strict=True):
         assert plain.tobytes() == fused.tobytes()
+
+
+def test_both_halves_are_made_together(rng: np.random.Generator) -> None:
+    """What they are made of is loaded once."""
+    x = random(rng, (512, 64), "bfloat16")
+    assert predict(_program(_rotate, x, "full"), [x]).bytes_read <= 2.1 * x.nbytes
 
 
 def test_nothing_wide_is_stored(rng: np.random.Generator) -> None:

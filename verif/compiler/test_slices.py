@@ -55,6 +55,41 @@ def test_cache_is_stored_once(rng: np.random.Generator) -> None:
     assert moved.bytes_read <= 1.05 * (x.nbytes + weights)
 
 
+def rotary_attention(tokens: int, heads: int, size: int, rng: np.random.Generator) -> Any:
+    """A function of queries and keys (tokens, heads * size) to attention after a rotation."""
+    def rotate(x: Any) -> Any:
+        x = x.reshape(tokens, heads, size).transpose(1, 0, 2)
+        first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+        turned = [first * 0.6 - second * 0.8, second * 0.6 + first * 0.8]
+        return jnp.concatenate(turned, axis=-1).astype(x.dtype)
+
+    def function(queries: Any, keys: Any) -> Any:
+        q, k = map(rotate, (queries, keys))
+        scores = jnp.einsum("hqd,hkd->hqk", q, k, preferred_element_type=jnp.float32)
+        weighted = jax.nn.softmax(scores, axis=-1).astype(q.dtype)
+        return jnp.einsum("hqk,hkd->hqd", weighted, k)
+
+    return function, [random(rng, (tokens, heads * size), "bfloat16") for _ in range(2)]
+
+
+@pytest.mark.parametrize(("tokens", "heads", "size"), [(64, 8, 32), (40, 4, 16), (72, 6, 40)])
+def test_bits_of_what_is_made_slice_by_slice(tokens: int, heads: int, size: int,
+                                             rng: np.random.Generator) -> None:
+    function, inputs = rotary_attention(tokens, heads, size, rng)
+    module = export(function, *inputs)
+    fused, plain = (execute(compile_module(module, load("tiny"), Options(fusion=level)), inputs)
+                    for level in ("full", "none"))
+    assert fused[0].tobytes() == plain[0].tobytes()
+
+
+def test_what_is_too_large_is_made_slice_by_slice(rng: np.random.Generator) -> None:
+    """Rotated queries and keys do not go through DRAM; both are larger than the scratchpad."""
+    function, inputs = rotary_attention(64, 8, 32, rng)
+    module = export(function, *inputs)
+    moved = predict(compile_module(module, load("tiny"), Options()), inputs)
+    assert moved.bytes_written == inputs[0].nbytes
+
+
 def test_argument_is_not_loaded_for_each_head(rng: np.random.Generator) -> None:
     function, x = cached_attention(128, 8, 64, rng, begin=lambda x: x)
     moved = predict(compile_module(export(function, x), load("default"), Options()), [x])
