@@ -171,12 +171,8 @@ class Groups:
         """Makes one group of elementwise ones that read the same tensors: each is loaded once."""
         known: dict[object, HloOp] = {}
         for members in list(self._members.values()):
-            if all(is_elementwise(op) for op in members):
-                inside = {value for op in members for value in op.results}
-                read = frozenset(
-                    value for op in members for value in op.operands
-                    if value not in inside and not (
-                        isinstance(value.owner, HloOp) and leaf(value.owner) is not None))
+            if all(map(is_elementwise, members)):
+                read = _read(members)
                 key = iteration_shape(members[0]), read
                 large = sum(tensor_of(value).bytes for value in read) >= WORTH_LOADING_ONCE
                 if large and len(read) > 1 and key in known:
@@ -230,13 +226,13 @@ class Groups:
         return False
 
     def _unite(self, first: int, second: int) -> None:
-        """Makes one group of two, of which the second reads the first."""
+        """Makes one group of two."""
         pair = 1 << first | 1 << second
         before = (self._before[first] | self._before[second]) & ~pair
         after = (self._after[first] | self._after[second]) & ~pair
-        # Groups behind the second one are behind the first one already, and so on.
-        behind = after & ~self._after[second]
-        ahead = before & ~self._before[first]
+        # What is behind both already, or ahead of both, knows all that is on the other side.
+        behind = (self._after[first] ^ self._after[second]) & ~pair
+        ahead = (self._before[first] ^ self._before[second]) & ~pair
         del self._before[second], self._after[second]
         self._before[first], self._after[first] = before, after
         for group in _bits(behind):
@@ -249,6 +245,13 @@ class Groups:
         self._members[first].sort(key=self._number.__getitem__)
         for op in self._members[first]:
             self._group[self._number[op]] = first
+
+
+def _read(members: Sequence[HloOp]) -> frozenset[SSAValue]:
+    """What a group reads of others, but for constants and the like."""
+    inside = {value for op in members for value in op.results}
+    return frozenset(value for op in members for value in op.operands if value not in inside
+                     and not (isinstance(value.owner, HloOp) and leaf(value.owner) is not None))
 
 
 def _bits(number: int) -> Iterator[int]:
