@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.networks import record
+from benchmarks.networks import against_iree, record
 from benchmarks.suite import saved, table
 
 README = Path(__file__).parents[1] / "README.md"
@@ -12,7 +12,8 @@ def rendered(text: str) -> str:
     """The README's text with the tables of the saved results between their markers."""
     rows = [row for group in saved().values() for row in group]
     text = _between(text, "measured", table(rows))
-    return _between(text, "networks", record.table(record.load()))
+    text = _between(text, "networks", record.table(record.load()))
+    return _between(text, "compile", against_iree.table(against_iree.load()))
 
 
 def _between(text: str, name: str, content: str) -> str:
@@ -23,5 +24,5 @@ def _between(text: str, name: str, content: str) -> str:
 
 
 def update() -> None:
-    """Rewrites the README's table."""
+    """Rewrites the README's tables."""
     README.write_text(rendered(README.read_text()))

@@ -8,18 +8,20 @@ environment under `.cache`, not into the project's.
 """
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.networks import NETWORKS
 from sim.cache import ROOT
 
 IREE = "iree-base-compiler==3.13.0"
+RECORDS = Path(__file__).with_name("compile_times.json")
 FOLDER = ROOT / ".cache" / "iree"
 ENVIRONMENT = {name: value for name, value in os.environ.items()
                if name != "PYTHONDONTWRITEBYTECODE"} | {
@@ -32,6 +34,20 @@ class Cost:
 
     wall: float
     cpu: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What compiling one network takes with both."""
+
+    network: str
+    isthmus: Cost
+    iree: Cost
+
+    @property
+    def ratio(self) -> float:
+        """By the clock; below 1 Isthmus is faster."""
+        return self.isthmus.wall / self.iree.wall
 
 
 def environment() -> Path:
@@ -65,8 +81,8 @@ def commands(module: Path, iree: Path, threads: bool) -> tuple[list[str], list[s
     return ours, theirs if threads else [*theirs, "--mlir-disable-threading"]
 
 
-def compare(name: str, iree: Path, repeats: int, threads: bool) -> str:
-    """A table row: medians of both, and their ratio by the clock."""
+def compare(name: str, iree: Path, repeats: int, threads: bool) -> Comparison:
+    """Medians of both compilers on one network."""
     module = FOLDER / f"{name}.mlir"
     module.write_text(NETWORKS[name]().module)
     costs: tuple[list[Cost], list[Cost]] = ([], [])
@@ -75,10 +91,35 @@ def compare(name: str, iree: Path, repeats: int, threads: bool) -> str:
     for _ in range(repeats):
         for command, kept in zip(commands(module, iree, threads), costs, strict=True):
             kept.append(cost(command))
-    wall = [statistics.median(one.wall for one in kept) for kept in costs]
-    cpu = [statistics.median(one.cpu for one in kept) for kept in costs]
-    return (f"| {name} | {wall[0]:.2f} s | {wall[1]:.2f} s | {wall[0] / wall[1]:.2f} "
-            f"| {cpu[0]:.2f} s | {cpu[1]:.2f} s |")
+    return Comparison(name, *map(_median, costs))
+
+
+def _median(costs: list[Cost]) -> Cost:
+    return Cost(statistics.median(one.wall for one in costs),
+                statistics.median(one.cpu for one in costs))
+
+
+def load() -> list[Comparison]:
+    """The committed comparisons."""
+    if not RECORDS.exists():
+        return []
+    return [Comparison(r["network"], Cost(**r["isthmus"]), Cost(**r["iree"]))
+            for r in json.loads(RECORDS.read_text())]
+
+
+def keep(new: list[Comparison]) -> None:
+    """Adds comparisons, or replaces those of the same networks."""
+    known = {c.network: c for c in (*load(), *new)}
+    RECORDS.write_text(json.dumps([asdict(c) for c in known.values()], indent=1) + "\n")
+
+
+def table(comparisons: list[Comparison]) -> str:
+    """The comparisons as a Markdown table."""
+    lines = ["| network | Isthmus | IREE | ratio | Isthmus, processor | IREE, processor |",
+             "|---|---|---|---|---|---|"]
+    return "\n".join([*lines, *(
+        f"| {c.network} | {c.isthmus.wall:.2f} s | {c.iree.wall:.2f} s | {c.ratio:.2f} "
+        f"| {c.isthmus.cpu:.2f} s | {c.iree.cpu:.2f} s |" for c in comparisons)])
 
 
 def main() -> None:
@@ -88,12 +129,14 @@ def main() -> None:
     parser.add_argument("names", nargs="+", choices=list(NETWORKS), metavar="NETWORK")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--one-thread", action="store_true", help="keep IREE to one thread")
+    parser.add_argument("--save", action="store_true", help="keep them for the README's table")
     options = parser.parse_args()
     iree = environment()
-    print("| network | Isthmus | IREE | ratio | Isthmus, processor | IREE, processor |\n"
-          "|---|---|---|---|---|---|", flush=True)
-    for name in options.names:
-        print(compare(name, iree, options.repeats, not options.one_thread), flush=True)
+    found = [compare(name, iree, options.repeats, not options.one_thread)
+             for name in options.names]
+    print(table(found))
+    if options.save:
+        keep(found)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,8 @@ def measure(name: str, options: Options) -> Record:
     network = {**NETWORKS, **PRODUCTS}[name]()
     config, fast = options.config, options.mode == "fast_math"
     full = compiled(network, config, fast_math=fast)
-    cycles, deviation, moved = None, None, full.predicted.bytes
+    cycles, deviation = None, None
+    moved = full.predicted.bytes + full.program.text.nbytes
     if options.rtl:
         result = rtl.run(full.program, network.inputs)
         deviation = check(network, result.outputs)

@@ -50,8 +50,8 @@ class Record:
         mode: `exact` or `fast_math`.
         cycles: of the RTL, None where only the model ran.
         predicted: cycles by `sim.model`.
-        moved: DRAM bytes read and written: by the RTL's counters, program text included, else
-            those of loads and stores by the model.
+        moved: DRAM bytes read and written, program text included: by the RTL's counters, else
+            by the model, with the text once.
         deviation: largest difference from JAX as a share of the largest value, RTL only.
         unfused_cycles, unfused_bytes: ratios of no fusion to full fusion, by `sim.model`.
         digest: of the program, so that figures can be matched with what the compiler makes.

@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.networks import record
+from benchmarks.networks import against_iree, record
+from benchmarks.networks.against_iree import Comparison, Cost
 from benchmarks.networks.plot import picture
 from benchmarks.networks.record import Record, keep, load, table
 
@@ -49,3 +50,15 @@ def test_the_picture_has_a_bar_for_each_record() -> None:
     drawn = ElementTree.fromstring(picture([BASE, replace(BASE, mode="fast_math")]))
     bars = [r for r in drawn.iter("{http://www.w3.org/2000/svg}rect") if r.get("height") == "9"]
     assert [float(b.get("width", 0)) for b in bars] == pytest.approx([420 * 0.8858] * 2, rel=1e-3)
+
+
+def test_compile_times_are_kept_for_each_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+                                                 ) -> None:
+    monkeypatch.setattr(against_iree, "RECORDS", tmp_path / "compile_times.json")
+    slow, fast = (Comparison("resnet50", Cost(seconds, 2 * seconds), Cost(4.0, 6.0))
+                  for seconds in (8.0, 2.0))
+    other = replace(slow, network="gpt2_decode")
+    against_iree.keep([slow, other])
+    against_iree.keep([fast])
+    assert against_iree.load() == [fast, other]
+    assert "| resnet50 | 2.00 s | 4.00 s | 0.50 | 4.00 s | 6.00 s |" in against_iree.table([fast])
