@@ -8,12 +8,15 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+from xdsl.dialects.builtin import f32
+from xdsl.ir import Block
 
 import isthmus
 from benchmarks.networks.layers import attention
 from benchmarks.networks.network import Array
 from benchmarks.networks.traffic import predict
-from compiler.codegen import rooms
+from compiler.codegen import residency, rooms
+from compiler.codegen.residents import Resident
 from hw.isa.program import Program
 from verif.codegen.harness import build, execute
 
@@ -143,3 +146,18 @@ def test_a_sum_takes_the_place_of_what_is_added(seed: int) -> None:
     program, plain = (build(blocks, arguments, fusion=fusion) for fusion in ("full", "none"))
     assert execute(program, arguments, seed)[0].tobytes() == \
         execute(plain, arguments)[0].tobytes()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_residents_that_never_meet_are_placed_as_if_alone(seed: int) -> None:
+    """In the order that suits each set, wherever it is in the program."""
+    rng, later, room = np.random.default_rng(seed), 20, [100] * 40
+    values = Block(arg_types=[f32] * 12).args
+    drawn = [(int(first), int(first + life), int(size)) for first, life, size in zip(
+        rng.integers(0, 9, 12), rng.integers(1, 9, 12), rng.integers(5, 20, 12), strict=True)]
+    sets = [[Resident(value, begin + first, begin + last, size, size)
+             for value, (first, last, size) in zip(values[n::2], drawn[n::2], strict=True)]
+            for n, begin in ((0, 0), (1, later))]
+    alone = [residency._compact(residency._placed(one, {}, room), room) for one in sets]
+    both = residency._compact(residency._placed([*sets[1], *sets[0]], {}, room), room)
+    assert both == alone[0] | alone[1]
