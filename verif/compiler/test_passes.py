@@ -14,6 +14,7 @@ from compiler.ir.ops import HloOp, main_function
 from compiler.passes import SIMPLIFYING, optimise
 from compiler.passes.check import check
 from compiler.passes.fuse import fuse
+from compiler.passes.groups import Groups
 from compiler.reference import evaluate
 from verif.compiler.models import export, floats, integers, jax, module
 
@@ -164,6 +165,21 @@ def test_refusals_are_explained_with_both_places() -> None:
     assert "subtract is not fused with exponential" in lines[0]
     assert lines[0].endswith("it needs the whole reduction")
     assert lines[0].count("<input>:") == 2
+
+
+def test_what_reads_one_of_two_merged_groups_waits_for_both() -> None:
+    """Also where neither of them reads the other."""
+    model = load(module("""
+    %s = stablehlo.add %a, %a : tensor<4xf32>
+    %p = stablehlo.multiply %a, %a : tensor<4xf32>
+    %t = stablehlo.tanh %s : tensor<4xf32>
+    %u = stablehlo.tanh %p : tensor<4xf32>
+    %r = stablehlo.add %t, %u : tensor<4xf32>"""))
+    total, product, *readers, _ = operations = [
+        op for op in main_function(model.module).body.block.ops if isinstance(op, HloOp)][:5]
+    found = Groups(operations)
+    found.merge(total, product, "full")
+    assert len({found.lateness(reader)[0] for reader in readers}) == 1
 
 
 def test_argmax_becomes_two_reductions_of_one_tensor() -> None:
