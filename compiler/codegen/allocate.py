@@ -8,6 +8,7 @@ makes the next writer wait for the last reader.
 import hashlib
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +37,7 @@ class Arena:
         self._next = 0
 
     def copy(self) -> "Arena":
-        other = Arena.__new__(Arena)
-        other.__dict__ |= self.__dict__
+        other = copy(self)
         other._live = self._live.copy()
         return other
 

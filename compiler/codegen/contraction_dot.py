@@ -12,12 +12,12 @@ from math import prod
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_axes import Axis, Box, boxes, merge, positions
 from compiler.codegen.contraction_constants import lay_out, side_by_side
-from compiler.codegen.contraction_cost import Plan, Shape
 from compiler.codegen.contraction_loop import ContractionLoop
 from compiler.codegen.contraction_operands import DotActivations, DotWeights, Operand, Tiling
 from compiler.codegen.contraction_output import Epilogue, Grid
 from compiler.codegen.contraction_plan import choose
 from compiler.codegen.contraction_prepare import Array, Prepared, Scheme, prepare, scheme
+from compiler.codegen.contraction_shape import Plan, Shape
 from compiler.codegen.contraction_sink import (
     epilogue_bytes,
     epilogue_cycles,

@@ -12,15 +12,13 @@ from compiler.codegen.contraction_cost import (
     PIECE_TILES,
     TRAFFIC,
     Bounds,
-    Plan,
-    Shape,
     cycles,
     handover,
     is_staggered,
     parts_of,
-    ramped,
     room,
 )
+from compiler.codegen.contraction_shape import Plan, Shape, ramped
 from hw import timing
 from hw.config import AcceleratorConfig
 

@@ -136,8 +136,6 @@ class Emitter:
         self.given[engine] = parameters
         held = self.parameters[engine]
         for index, given in parameters.items():
-            if held[index] == given:
-                continue
             value = given & 0xFFFFFFFF
             if held[index] != value:
                 held[index] = value

@@ -109,10 +109,15 @@ def _needs_room(value: SSAValue) -> bool:
     what else would be put together there."""
     group = value.owner
     assert isinstance(group, HloOp)
-    source = group.operands[0].owner
-    padded = isinstance(source, HloOp) and source.kind == "fused" and source.attrs["kind"] in (
-        "pad", "concatenate")
-    return _is_by_array(group) and group.attrs["kind"] == "convolution" and not padded
+    return group.attrs["kind"] == "convolution" and _is_by_array(group) and not is_padded(group)
+
+
+def is_padded(op: Operation) -> bool:
+    """Whether a group is a convolution of what another one has put padding around."""
+    if not isinstance(op, HloOp) or op.kind != "fused" or op.attrs["kind"] != "convolution":
+        return False
+    maker = op.operands[0].owner
+    return isinstance(maker, HloOp) and maker.kind == "fused" and maker.attrs["kind"] == "pad"
 
 
 def _padded(group: HloOp, movement: Movement) -> Iterator[tuple[SSAValue, Part]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from xdsl.ir import Block, Operation, SSAValue
 
+from compiler.codegen.parts import is_padded
 from compiler.codegen.residents import IN_PLACE_WORKING, Resident
 from compiler.ir.ops import HloOp
 from compiler.ir.types import tensor_of
@@ -52,7 +53,7 @@ def plan(block: Block, config: AcceleratorConfig, candidates: Sequence[Resident]
     chosen = _chosen(candidates, room)
     starved = {op: config.scratchpad_bytes // OTHER_WORKING + tensor_of(op.operands[0]).bytes
                for op in operations if needed[op] < config.scratchpad_bytes // OTHER_WORKING
-               and _is_padded(op) and all(r.value is not op.operands[0] for r in chosen)}
+               and is_padded(op) and all(r.value is not op.operands[0] for r in chosen)}
     if starved:
         room = [config.scratchpad_bytes - starved.get(op, needed[op]) for op in operations]
         chosen = _chosen(candidates, room)
@@ -188,14 +189,6 @@ def working_bytes(op: Operation, config: AcceleratorConfig,
     kind = op.attrs["kind"] if isinstance(op, HloOp) and op.kind == "fused" else ""
     if kind == "dot_general" and any(value in resident for value in op.operands):
         kind = "loop"
-    if _is_padded(op) and op.operands[0] in resident:
+    if is_padded(op) and op.operands[0] in resident:
         return config.scratchpad_bytes // IN_PLACE_WORKING
     return config.scratchpad_bytes // WORKING.get(kind, OTHER_WORKING)
-
-
-def _is_padded(op: Operation) -> bool:
-    """Whether a group is a convolution of what another one has put padding around."""
-    if not isinstance(op, HloOp) or op.kind != "fused" or op.attrs["kind"] != "convolution":
-        return False
-    maker = op.operands[0].owner
-    return isinstance(maker, HloOp) and maker.kind == "fused" and maker.attrs["kind"] == "pad"

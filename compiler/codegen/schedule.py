@@ -37,8 +37,7 @@ def schedule(commands: Sequence[Command], waits_for: Sequence[Sequence[int]], qu
     visible: list[int] = []
     for position, (command, others) in enumerate(zip(commands, waits_for, strict=True)):
         engine = command.engine
-        entries = len(command.words) if command.repeat is None else command.entries
-        ahead = lookahead[engine].add(position, entries + SET_UP[engine])
+        ahead = lookahead[engine].add(position, command.entries + SET_UP[engine])
         start, time = free[engine], max(last[engine], latest[ahead])
         for other in others:
             if visible[other] > start:

@@ -5,6 +5,7 @@ reader; so reusing one only makes the next writer wait for that reader (`depende
 """
 
 from bisect import insort
+from copy import copy
 
 ALIGNMENT = 64
 
@@ -23,8 +24,7 @@ class Workspace:
         self._free: list[tuple[int, int]] = []
 
     def copy(self) -> "Workspace":
-        other = Workspace.__new__(Workspace)
-        other.__dict__ |= self.__dict__
+        other = copy(self)
         other._free = self._free.copy()
         return other
 

@@ -11,6 +11,7 @@ reader is cut in the same way it reads slices as well.
 """
 
 from dataclasses import dataclass
+from math import ceil, prod
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
@@ -25,6 +26,7 @@ from compiler.ir.ops import (
     replace,
 )
 from compiler.ir.types import ElementType, tensor_of
+from compiler.ops.contraction import spatial_windows
 from compiler.ops.elementwise import Elementwise
 from compiler.passes.chains import origin
 from compiler.passes.k_slices import contracted, partial_sum
@@ -32,9 +34,6 @@ from compiler.passes.slicing import Slicer
 
 WORKING = 8
 """This part of the scratchpad is left to what is on its way in and out."""
-PADDED = 7, 5
-"""The sums as a whole may have padding around them, for a convolution: at most so many times as
-large."""
 BLOCKS = 2
 """Columns of a slice are so many blocks of the array at least."""
 FEWEST_SLICES = 8
@@ -68,10 +67,11 @@ class Shared:
         value, x = tensor_of(self.value), tensor_of(self.path[0].operands[0])
         room = scratchpad_bytes - scratchpad_bytes // WORKING
         sums = self.second.tensor.with_element(ElementType.BF16).bytes
+        padded = sums * _padding(self.second.results[0])
         if value.bytes + x.bytes <= room:
             return None
         extent, granule = value.shape[self.d], BLOCKS * array_cols
-        beside = sums + max(x.bytes, sums * PADDED[0] // PADDED[1])
+        beside = sums + max(x.bytes, ceil(padded))
         columns = min((room - beside) * extent // value.bytes, extent // FEWEST_SLICES)
         step = max(columns, 0) // granule * granule
         return step if step and extent <= MOST_SLICES * step else None
@@ -102,7 +102,8 @@ def _shared(second: HloOp) -> Shared | None:
         return None
     path = _path(second.operands[0])
     others = [use.operation for use in second.operands[0].uses if use.operation is not second]
-    if not path or not others or not all(
+    # A product's own result has no twin, and both factors cannot be cut in different dimensions.
+    if len(path) < 2 or second.operands[1] is second.operands[0] or not others or not all(
             other.parent is second.parent and second.is_before_in_block(other)
             for other in others):
         return None
@@ -132,6 +133,16 @@ def _is_made(value: SSAValue) -> bool:
     owner = origin(value).owner
     return isinstance(owner, HloOp) and origin(value) is value and (
         owner.kind == "concatenate" or isinstance(owner.definition, Elementwise))
+
+
+def _padding(value: SSAValue) -> float:
+    """How many times as large a value is with the padding around it that a convolution needs which
+    reads what is made of it: the whole sum is put into that."""
+    user = only_user(value)
+    while user is not None and isinstance(user.definition, Elementwise):
+        user = only_user(user.results[0])
+    windows = spatial_windows(user.call) if user is not None and user.kind == "convolution" else ()
+    return prod(1 + max(w.low + w.high, 0) / w.extent for w in windows)
 
 
 def _cut(shared: Shared, step: int, slicer: Slicer) -> None:

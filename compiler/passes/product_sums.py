@@ -12,8 +12,10 @@ them is made in its place.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 
@@ -44,6 +46,16 @@ class Summand:
 
     product: HloOp
     others: tuple[SSAValue, ...] = ()
+
+    @property
+    def left(self) -> SSAValue:
+        return self.product.operands[0]
+
+    @property
+    def weights(self) -> NDArray[Any]:
+        values = constant_values(self.product.operands[1])
+        assert values is not None
+        return values
 
 
 def product_sums(module: ModuleOp, scratchpad_bytes: int) -> None:
@@ -90,9 +102,10 @@ def _is_matrix_product(op: HloOp) -> bool:
 
 def _fit(summands: list[Summand], room: int) -> bool:
     """Whether left factors that differ fit, for results that are alike."""
-    first, second = (tensor_of(s.product.operands[0]) for s in summands)
-    return (first.shape[:-1] == second.shape[:-1] and first.bytes + second.bytes <= room
-            and summands[0].product.operands[0] is not summands[1].product.operands[0])
+    left = {s.left for s in summands}
+    first, second = (tensor_of(s.left) for s in summands)
+    return len(left) == 2 and first.shape[:-1] == second.shape[:-1] \
+        and first.bytes + second.bytes <= room
 
 
 def _join(total: HloOp, summands: list[Summand]) -> None:
@@ -103,14 +116,13 @@ def _join(total: HloOp, summands: list[Summand]) -> None:
 
 
 def _joined(total: HloOp, summands: list[Summand]) -> Iterator[HloOp]:
-    products = [s.product for s in summands]
-    weights = [constant_values(op.operands[1]) for op in products]
-    left = make("concatenate", [op.operands[0] for op in products], None,
-                {"dimension": tensor_of(products[0].operands[0]).rank - 1}, location=total.source)
-    right = constant(np.concatenate([w for w in weights if w is not None]), products[0].source)
+    first = summands[0]
+    left = make("concatenate", [s.left for s in summands], None,
+                {"dimension": tensor_of(first.left).rank - 1}, location=total.source)
+    right = constant(np.concatenate([s.weights for s in summands]), first.product.source)
     yield from (left, right)
     sums = make("dot_general", [*left.results, *right.results], [total.tensor],
-                dict(products[0].attrs), location=products[0].source)
+                dict(first.product.attrs), location=first.product.source)
     yield sums
     for other in (value for summand in summands for value in summand.others):
         sums = make("add", [*sums.results, other], [total.tensor], location=total.source)

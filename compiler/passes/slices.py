@@ -237,22 +237,11 @@ def _reads_argument(value: SSAValue) -> bool:
 def _whole(slicer: Slicer, value: SSAValue, cuts: Sequence[Cut]) -> list[HloOp]:
     """What puts a value together of its slices. Each has a twin for that: as another result of the
     same products it is stored where it belongs, while the chain reads the first one on chip."""
-    ops: list[HloOp] = []
-    parts = [_twin(slicer.slice(value, (cut,)), ops) for cut in cuts]
-    owner = value.owner
-    return [*ops, make("concatenate", parts, None, {"dimension": cuts[0][0]},
-                       location=owner.source if isinstance(owner, HloOp) else None)]
-
-
-def _twin(value: SSAValue, ops: list[HloOp]) -> SSAValue:
-    """The result of the same elementwise operation, through the same views."""
-    op = value.owner
-    if not isinstance(op, HloOp) or not isinstance(op.definition, Elementwise | ViewOperation):
-        return value
-    operands = [_twin(v, ops) for v in op.operands] \
-        if isinstance(op.definition, ViewOperation) else list(op.operands)
-    ops.append(make(op.kind, operands, [op.tensor], dict(op.attrs), location=op.source))
-    return ops[-1].results[0]
+    begin, owner = len(slicer.made), value.owner
+    parts = [slicer.twin(slicer.slice(value, (cut,))) for cut in cuts]
+    return [*slicer.made[begin:], make(
+        "concatenate", parts, None, {"dimension": cuts[0][0]},
+        location=owner.source if isinstance(owner, HloOp) else None)]
 
 
 def _join(chain: Chain, ranges: Sequence[Sequence[tuple[int, int]]], parts: list[SSAValue]

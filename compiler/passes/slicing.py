@@ -168,13 +168,15 @@ class Slicer:
             "strides": (1,) * tensor.rank}, location=op.source if isinstance(op, HloOp) else None))
 
     def twin(self, value: SSAValue) -> SSAValue:
-        """The same once more, for those who read it later: a second result of the same group, which
-        is stored while the first one stays on chip."""
+        """The result of the same elementwise operation once more, through the same views, for those
+        who read it later: as a second result of the same group it is stored, while the first one
+        stays on chip."""
         op = value.owner
-        assert isinstance(op, HloOp)
-        assert isinstance(op.definition, Elementwise)
-        return self._add(make(op.kind, op.operands, [op.tensor], dict(op.attrs),
-                              location=op.source))
+        if not isinstance(op, HloOp) or not isinstance(op.definition, Elementwise | ViewOperation):
+            return value
+        operands = [self.twin(v) for v in op.operands] \
+            if isinstance(op.definition, ViewOperation) else op.operands
+        return self._add(make(op.kind, operands, [op.tensor], dict(op.attrs), location=op.source))
 
     def narrows_dot(self, value: SSAValue, cut: Cut) -> bool:
         """Whether a slice is made of a contraction with fewer columns, whose result only slices

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from compiler.codegen.contraction_cost import Bounds, Plan, Shape, room
+from compiler.codegen.contraction_cost import Bounds, room
 from compiler.codegen.contraction_plan import choose
+from compiler.codegen.contraction_shape import Plan, Shape
 from compiler.pipeline import Options, compile_module
 from hw.config import load
 from verif.codegen.contraction_reference import dot_general, execute, mlir_type, random

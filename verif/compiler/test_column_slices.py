@@ -1,5 +1,6 @@
 """Fast math: what a product reads first and others later is stored, but not loaded for it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
@@ -18,7 +19,7 @@ from hw.isa.host import Engine
 from hw.isa.program import WORKSPACE_WINDOW
 from verif.codegen.harness import Array, execute
 from verif.codegen.moved import moved
-from verif.compiler.models import export, floats, jax
+from verif.compiler.models import export, floats, jax, results
 
 BF16 = ml_dtypes.bfloat16
 ROWS, NARROW, WIDE = 32, 64, 512
@@ -56,6 +57,14 @@ def lowered(*, relaxed: bool) -> Lowered:
     return lower(main_function(model.module), TINY, list[Donation]())
 
 
+def assert_close(function: Callable[..., Any], arguments: list[Array]) -> None:
+    """Results under fast math, to what JAX computes."""
+    program = compile_module(export(function, *arguments), TINY, Options(fast_math=True))
+    for got, exact in zip(execute(program, arguments), results(function, *arguments), strict=True):
+        np.testing.assert_allclose(np.asarray(got, np.float32), np.asarray(exact, np.float32),
+                                   atol=0.06, rtol=0.02)
+
+
 def test_a_slice_is_made_twice_and_multiplied_before_the_next_one() -> None:
     _, *pairs, last = columns(optimised())
     assert pairs[::2] == [[WIDE // 8] * 2] * 8  # for the product, and for those who read it later
@@ -71,12 +80,26 @@ def test_the_product_loads_none_of_it_and_slices_are_stored_in_their_place() -> 
 
 
 def test_results_on_the_machine_are_close_to_exact() -> None:
-    arguments: list[Array] = [X, RESIDUAL]
-    program = compile_module(export(block, *arguments, *WEIGHTS.values()), TINY,
-                             Options(fast_math=True, bind=WEIGHTS))
-    (result,) = execute(program, arguments)
-    exact = block(*(np.asarray(a, np.float32) for a in (*arguments, *WEIGHTS.values())))
-    np.testing.assert_allclose(np.asarray(result, np.float32), exact, atol=0.06, rtol=0.02)
+    assert_close(lambda x, residual: block(x, residual, *WEIGHTS.values()), [X, RESIDUAL])
+
+
+def of_a_product_itself(x: Any, first: Any, up: Any, down: Any, again: Any) -> Any:
+    wide = relu(x @ first) @ up
+    return relu(relu(wide @ down) @ again + wide)
+
+
+def test_a_result_of_the_program_may_be_made_so() -> None:
+    def returned(x: Any, residual: Any) -> Any:
+        first, up, down, _ = WEIGHTS.values()
+        wide = relu(relu(x @ first) @ up + residual)
+        return relu(wide @ down), wide
+
+    assert_close(returned, [X, RESIDUAL])
+
+
+def test_what_a_product_makes_alone_stays_whole() -> None:
+    """There is no elementwise work that could hand it on twice."""
+    assert_close(lambda x: of_a_product_itself(x, *WEIGHTS.values()), [X])
 
 
 @pytest.mark.parametrize(("scratchpad", "relaxed"), [
