@@ -12,11 +12,19 @@ from math import prod
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_axes import Axis, Box, boxes, merge, positions
 from compiler.codegen.contraction_constants import lay_out, side_by_side
+from compiler.codegen.contraction_lefts import along, k_boxes
 from compiler.codegen.contraction_loop import ContractionLoop
 from compiler.codegen.contraction_operands import DotActivations, DotWeights, Operand, Tiling
 from compiler.codegen.contraction_output import Epilogue, Grid
 from compiler.codegen.contraction_plan import choose
-from compiler.codegen.contraction_prepare import Array, Prepared, Scheme, prepare, scheme
+from compiler.codegen.contraction_prepare import (
+    Array,
+    Prepared,
+    Scheme,
+    arranged,
+    prepare,
+    scheme,
+)
 from compiler.codegen.contraction_shape import Plan, Shape
 from compiler.codegen.contraction_sink import (
     epilogue_bytes,
@@ -40,8 +48,9 @@ class Dot:
     """A batch of matrix products.
 
     Attributes:
-        activations, weights: where the factors are; their axes have the strides of the
-            epilogue's operands behind their own.
+        lefts: where the left factors are that lie one behind the other along k.
+        weights: where the right one is; all axes have the strides of the epilogue's operands behind
+            those of the factors.
         grid_batch: for each batch index the offsets of the epilogue's operands.
         scheme: which parts are multiplied.
         result_bytes, epilogue_bytes, epilogue_loads: for each result element, in DRAM, in the
@@ -52,7 +61,7 @@ class Dot:
         steady: other contractions keep the array busy at its start and its end.
     """
 
-    activations: Operand
+    lefts: tuple[Operand, ...]
     weights: Operand
     grid_batch: tuple[tuple[int, ...], ...]
     scheme: Scheme
@@ -66,9 +75,10 @@ class Dot:
 
     @property
     def shape(self) -> Shape:
-        pair = (self.activations, self.weights)
+        pair = (self.lefts[0], self.weights)
         rows, columns, k = (prod(axis.size for axis in axes)
-                            for axes in (pair[0].free, pair[1].free, pair[0].k))
+                            for axes in (pair[0].free, pair[1].free, pair[1].k))
+        run = min(merge(left.k)[-1].size for left in self.lefts)
         # For each column of the products together.
         results, needed, loads, cycles = (-(-n // self.products) for n in (
             self.result_bytes, self.epilogue_bytes, self.epilogue_loads, self.epilogue_cycles))
@@ -77,8 +87,7 @@ class Dot:
                      results, (pair[0].k_contiguous, pair[1].k_contiguous),
                      sum(len(group) for group in self.scheme.groups), self.scheme.parts,
                      needed, loads, self.scheme.run, (pair[0].on_chip, pair[1].on_chip),
-                     bool(self.constants), self.steady, cycles, merge(pair[0].k)[-1].size,
-                     self.products)
+                     bool(self.constants), self.steady, cycles, run, self.products)
 
 
 def generate_dot(context: Context, contraction: Contraction) -> None:
@@ -96,8 +105,8 @@ def generate_dot(context: Context, contraction: Contraction) -> None:
     lhs_k, rhs_k = dims["lhs_contracting_dimensions"], dims["rhs_contracting_dimensions"]
     lhs_free = free_dimensions(len(contraction.lhs.view.shape), [*lhs_batch, *lhs_k])
     rhs_free = free_dimensions(len(contraction.rhs.view.shape), [*rhs_batch, *rhs_k])
-    lhs = prepare(context, contraction.lhs, made.parts[0], made.local,
-                  (*lhs_batch, *lhs_free, *lhs_k), location)
+    lefts = _prepared(context, contraction, made, (*lhs_batch, *lhs_free, *lhs_k))
+    lhs = lefts[0]
     rhs_order = *rhs_batch, *rhs_k, *rhs_free
     rhs = prepare(context, contraction.rhs, made.parts[1], made.local, rhs_order, location,
                   is_placed=False)
@@ -107,16 +116,23 @@ def generate_dot(context: Context, contraction: Contraction) -> None:
         views.append(View(op.tensor.shape, epilogue.results[0].inside))
     first_row = len(lhs_batch)
     first_column = first_row + len(lhs_free)
-    k = tuple(Axis(lhs.view.shape[a], (lhs.view.strides[a], rhs.view.strides[b]))
-              for a, b in zip(lhs_k, rhs_k, strict=True))
+    left_k = [tuple(Axis(left.view.shape[a], (left.view.strides[a], rhs.view.strides[b]))
+                    for a, b in zip(lhs_k, rhs_k, strict=True)) for left in lefts]
+    k = left_k[0] if len(lefts) == 1 else tuple(
+        Axis(rhs.view.shape[b], (1, rhs.view.strides[b])) for b in rhs_k)
     batch = [Axis(lhs.view.shape[a], (lhs.view.strides[a], rhs.view.strides[b],
                                       *(v.strides[d] for v in views)))
              for d, (a, b) in enumerate(zip(lhs_batch, rhs_batch, strict=True))]
     offsets = positions(batch) if batch else [(0,) * (2 + len(views))]
+    rows = _free_axes([left.view for left in lefts], lhs_free, views, first_row)
+    # Operands of the epilogue have the same numbers in both.
+    apart = (0,) * (len(lefts) - 1)
+    columns = tuple(replace(axis, strides=(axis.strides[0], *apart, *axis.strides[1:]))
+                    for axis in _free_axes([rhs.view], rhs_free, views, first_column))
     dot = Dot(
-        _operand(lhs, 0, offsets, _free_axes(lhs.view, lhs_free, views, first_row), k, made.local),
-        _operand(rhs, 1, offsets, _free_axes(rhs.view, rhs_free, views, first_column), k,
-                 made.local),
+        tuple(replace(_operand(left, 0, offsets, rows, axes, made.local), row=number)
+              for number, (left, axes) in enumerate(zip(lefts, left_k, strict=True))),
+        _operand(rhs, 1, offsets, columns, k, made.local),
         tuple(o[2:] for o in offsets), made,
         sum(p.tensor.element.size for p in epilogue.results if not p.on_chip),
         epilogue_bytes(contraction, epilogue, made), epilogue_loads(epilogue), rhs.arrays,
@@ -128,16 +144,27 @@ def generate_dot(context: Context, contraction: Contraction) -> None:
             [rhs.arrays, *(other.arrays for other in others)], prod(axis.size for axis in k),
             context.config.array_cols))
     emit_dot(context, dot, epilogue, is_plain(contraction), location)
-    lhs.free(context)
-    rhs.free(context)
+    for prepared in (*lefts, rhs):
+        prepared.free(context)
 
 
-def _free_axes(view: View, dims: Sequence[int], views: Sequence[View], first: int
+def _prepared(context: Context, contraction: Contraction, made: Scheme, order: Sequence[int]
+              ) -> list[Prepared]:
+    """The left factors; several have k innermost."""
+    location = contraction.op.source
+    lefts = [prepare(context, load, made.parts[0], made.local, order, location)
+             for load in contraction.lefts]
+    return lefts if len(lefts) == 1 else [arranged(context, left, order, location)
+                                          for left in lefts]
+
+
+def _free_axes(operands: Sequence[View], dims: Sequence[int], views: Sequence[View], first: int
                ) -> tuple[Axis, ...]:
-    """Free axes of an operand, which are dimensions first, first + 1, ... of the result."""
-    axes = tuple(Axis(view.shape[d], (view.strides[d], *(v.strides[first + i] for v in views)))
+    """Free axes of operands, which are dimensions first, first + 1, ... of the result."""
+    axes = tuple(Axis(operands[0].shape[d], (*(x.strides[d] for x in operands),
+                                             *(v.strides[first + i] for v in views)))
                  for i, d in enumerate(dims))
-    return axes or (Axis(1, (1, *(0 for _ in views))),)
+    return axes or (Axis(1, (*(1 for _ in operands), *(0 for _ in views))),)
 
 
 def _operand(prepared: Prepared, index: int, offsets: Sequence[tuple[int, ...]],
@@ -165,19 +192,19 @@ def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, locati
     if dot.constants:
         weights, columns = lay_out(context, dot.constants, dot.weights,
                                    [_of_products(box, dot.products) for box in columns])
-        dot = replace(dot, weights=weights, activations=replace(dot.activations, k=weights.k))
-    k = tuple(boxes(dot.activations.k, [*plan.depths(shape.k), plan.depth]))
-    tiling = Tiling(tuple(boxes(dot.activations.free, [plan.rows])), columns, k,
+        dot = replace(dot, weights=weights, lefts=along(dot.lefts, weights.k))
+    k, numbers = k_boxes(dot.lefts, [*plan.depths(shape.k), plan.depth])
+    tiling = Tiling(tuple(boxes(dot.lefts[0].free, [plan.rows])), columns, tuple(k),
                     tuple(term for group in dot.scheme.groups for term in group), plan.resident,
                     sum(not plan.is_held(box.start, shape.k) for box in k),
                     tuple(plan.width(box.count, config.array_cols * dot.products) for box in k)
-                    if plan.piece else ())
+                    if plan.piece else (), tuple(numbers))
     slabs = make_slabs(
-        dot.scheme, [_k_tiles(dot.activations, box, config.array_rows) for box in tiling.k])
+        dot.scheme, [_k_tiles(dot.lefts[0], box, config.array_rows) for box in tiling.k])
     grid = Grid((shape.batch, shape.rows, shape.columns // dot.products), tiling.rows, results,
-                dot.grid_batch)
+                dot.grid_batch, len(dot.lefts))
     loop = ContractionLoop(
-        context, DotActivations(context, dot.activations, tiling, location),
+        context, DotActivations(context, dot.lefts, tiling, location),
         DotWeights(context, dot.weights, tiling, location),
         make_sink(context, grid, epilogue, plain, dot.scheme, location), slabs,
         dot.scheme.local is ElementType.I8, location, steady=dot.steady)

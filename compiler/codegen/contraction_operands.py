@@ -39,6 +39,7 @@ class Operand:
         batch: element offset of each batch index.
         free: rows of activations, columns of weights.
         k: contracted axes.
+        row: number of its stride in the axes of rows, which several left factors share.
     """
 
     places: tuple[tuple[int, int], ...]
@@ -48,6 +49,7 @@ class Operand:
     batch: tuple[int, ...]
     free: tuple[Axis, ...]
     k: tuple[Axis, ...]
+    row: int = 0
 
     @cached_property
     def on_chip(self) -> bool:
@@ -75,6 +77,7 @@ class Tiling:
         held_from: the first of the boxes of k for which that is so; those before it are loaded
             again.
         together: for each box of k the columns whose weights are loaded together; empty for all.
+        lefts: for each box of k the number of its left factor, of a product.
     """
 
     rows: tuple[Box, ...]
@@ -84,6 +87,7 @@ class Tiling:
     resident: tuple[str, str]
     held_from: int = 0
     together: tuple[int, ...] = ()
+    lefts: tuple[int, ...] = ()
 
 
 class _DotSource(Source):
@@ -116,6 +120,10 @@ class _DotSource(Source):
 
     def _part(self, slab: Slab) -> int:
         return self.tiling.terms[slab.term][self.operand.index]
+
+    def _source(self, slab: Slab) -> Operand:  # noqa: ARG002 - for several left factors
+        """What a slab is taken from."""
+        return self.operand
 
     def key(self, at: Visit) -> Hashable:
         return at.block.batch, self._free(at.block), self._part(at.slab), at.slab.box
@@ -154,18 +162,31 @@ class _DotSource(Source):
 
     def _fetch(self, at: Visit, address: int, free_stride: int, k_stride: int) -> None:
         """Loads a piece with the given local strides, in bytes."""
-        o = self.operand
+        o = self._source(at.slab)
         free, k = self._box(at), self.tiling.k[at.slab.box]
         size = o.dram_type.size
         window, offset = o.places[self._part(at.slab)]
-        offset += (o.batch[at.block.batch] + free.offsets[0] + k.offsets[o.index]) * size
-        steps = [*local_steps(free, 0, size, free_stride), *local_steps(k, o.index, size, k_stride)]
+        offset += (o.batch[at.block.batch] + free.offsets[o.row] + k.offsets[o.index]) * size
+        steps = [*local_steps(free, o.row, size, free_stride),
+                 *local_steps(k, o.index, size, k_stride)]
         for transfer in transfers(window, offset, address, steps, o.dram_type, o.local_type):
             self.context.load(transfer, self.location)
 
 
 class DotActivations(_DotSource, Activations):
-    """[rows][k] in the scratchpad."""
+    """[rows][k] in the scratchpad.
+
+    Args:
+        operands: the left factors along k. Several have k contiguous in DRAM.
+    """
+
+    def __init__(self, context: Context, operands: Sequence[Operand], tiling: Tiling,
+                 location: Location) -> None:
+        super().__init__(context, operands[0], tiling, location)
+        self.operands = operands
+
+    def _source(self, slab: Slab) -> Operand:
+        return self.operands[self.tiling.lefts[slab.box]]
 
     @cached_property
     def _staged(self) -> bool:

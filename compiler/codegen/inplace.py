@@ -158,7 +158,7 @@ def overwritten(op: HloOp) -> Iterator[SSAValue]:
     if op.kind == "fused" and op.attrs["kind"] == "dot_general" and len(op.results) == 1:
         analysed = analyse(op)
         if isinstance(analysed, Contraction):
-            factors = analysed.lhs.value, analysed.rhs.value
+            factors = {load.value for load in (*analysed.lefts, analysed.rhs)}
             yield from (v for v in _rewritten(op, analysed.epilogue) if v not in factors)
 
 

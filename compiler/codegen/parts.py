@@ -99,7 +99,7 @@ def _has_rows(value: SSAValue, dimension: int) -> bool:
     if not isinstance(analysed, Contraction) or analysed.op.kind != "dot_general":
         return False
     dims, shape = analysed.op.attrs["dot_dimension_numbers"], analysed.op.tensor.shape
-    columns = tensor_of(analysed.op.operands[1]).rank - len(dims["rhs_contracting_dimensions"])
+    columns = len(analysed.rhs.view.shape) - len(dims["rhs_contracting_dimensions"])
     return (tensor_of(value).shape == shape and dimension == len(shape) - 1 and columns == 1
             and not dims["lhs_batching_dimensions"])
 

@@ -30,7 +30,7 @@ def loads(analysed: Loop | Contraction | Movement) -> Iterator[Load]:
     if isinstance(analysed, Movement):
         nodes: Iterable[object] = analysed.operands
     elif isinstance(analysed, Contraction):
-        nodes = (analysed.lhs, analysed.rhs, *analysed.epilogue.nodes)
+        nodes = (*analysed.lefts, analysed.rhs, *analysed.epilogue.nodes)
     else:
         nodes = analysed.nodes
     yield from dict.fromkeys(node for node in nodes if isinstance(node, Load))
@@ -116,6 +116,7 @@ def _unreadable_factors(contraction: Contraction, config: AcceleratorConfig
     op = contraction.op
     made = scheme(contraction.lhs.element, contraction.rhs.element,
                   op.attrs.get("precision_config", ()), config.int8)
+    yield from (load.value for load in contraction.lefts if contraction.behind)
     for load, index in ((contraction.lhs, 0), (contraction.rhs, 1)):
         if op.kind == "convolution" and index == 0 and reads_on_chip(contraction, made):
             continue

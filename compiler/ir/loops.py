@@ -22,6 +22,7 @@ from xdsl.ir import SSAValue
 
 from compiler.ir.ops import HloOp
 from compiler.ir.types import ElementType, tensor_of
+from compiler.ops.contraction import left_count
 from compiler.ops.elementwise import Elementwise
 from compiler.ops.views import View, ViewOperation
 
@@ -123,7 +124,8 @@ class Contraction:
 
     `lhs` and `rhs` have views of their operand's shape; `epilogue` is over the result's shape,
     its Accumulated node stands for the sum. `others` are further right factors, constants, whose
-    sums are Accumulated nodes behind that one, in order.
+    sums are Accumulated nodes behind that one, in order. `behind` are further left factors, one
+    behind the other along k.
     """
 
     op: HloOp
@@ -131,6 +133,12 @@ class Contraction:
     rhs: Load
     epilogue: Loop
     others: tuple[Load, ...] = ()
+    behind: tuple[Load, ...] = ()
+
+    @property
+    def lefts(self) -> tuple[Load, ...]:
+        """The left factors, along k."""
+        return self.lhs, *self.behind
 
 
 @dataclass(frozen=True)
@@ -229,8 +237,9 @@ class _Analysis:
         loop = self._loop(terminator.operands, reductions, shape)
         if self.main is None:
             return loop
-        lhs, rhs, *others = self._loads(self.main.operands)
-        return Contraction(self.main, lhs, rhs, loop, tuple(others))
+        factors, count = list(self._loads(self.main.operands)), left_count(self.main.attrs)
+        (lhs, *behind), (rhs, *others) = factors[:count], factors[count:]
+        return Contraction(self.main, lhs, rhs, loop, tuple(others), tuple(behind))
 
     def _loads(self, values: Sequence[SSAValue]) -> Iterator[Load]:
         for value in values:

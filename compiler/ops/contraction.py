@@ -8,10 +8,11 @@ the machine, not here.
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from compiler.ir.attributes import Attrs
 from compiler.ir.types import ElementType, Kind, Tensor
 from compiler.ops.elementwise import cast
 from compiler.ops.registry import (
@@ -23,6 +24,8 @@ from compiler.ops.registry import (
     require,
 )
 from compiler.ops.windows import SpatialWindow, gather_window
+
+T = TypeVar("T")
 
 
 def accumulated(x: NdArray) -> NdArray:
@@ -40,14 +43,17 @@ def _check_types(name: str, call: Call) -> None:
 class DotGeneral(Operation):
     """Sums of products over contracting dimensions, for each batch index.
 
-    The compiler's own form has several right factors of one type, and a result for each.
+    The compiler's own form has several right factors of one type, and a result for each; of several
+    left factors (`lefts` of them, before those) the only contracted dimensions lie one behind the
+    other.
     """
 
     name = "dot_general"
     needs_template = False
 
     def result_types(self, call: Call) -> tuple[Tensor, ...]:
-        lhs, rhs, *more = call.operands
+        (lhs, *behind), (rhs, *more) = _factors(call, call.operands)
+        lhs = _joined(call, lhs, behind)
         require(all(other == rhs for other in more), "dot_general: right factors differ in type")
         dims = call.attrs["dot_dimension_numbers"]
         pairs = [
@@ -68,13 +74,44 @@ class DotGeneral(Operation):
 
     def evaluate(self, call: Call, *operands: NdArray) -> Sequence[NdArray]:
         dims = call.attrs["dot_dimension_numbers"]
-        lhs, *factors = (accumulated(x) for x in operands)
+        lefts, factors = _factors(call, [accumulated(x) for x in operands])
+        lhs = lefts[0] if len(lefts) == 1 else np.concatenate(lefts, _only_contracted(call))
         left = _arranged(lhs, dims["lhs_batching_dimensions"], dims["lhs_contracting_dimensions"])
         rights = (_arranged(rhs, dims["rhs_batching_dimensions"],
                             dims["rhs_contracting_dimensions"]) for rhs in factors)
         products = (np.matmul(left, np.swapaxes(right, -1, -2)) for right in rights)
         return tuple(cast(product.reshape(result.shape), result.element)
                      for product, result in zip(products, call.results, strict=True))
+
+
+def left_count(attrs: Attrs) -> int:
+    """Left factors of a dot_general: its first operands."""
+    return int(attrs.get("lefts", 1))
+
+
+def _factors(call: Call, values: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
+    """What belongs to left factors, and to right ones."""
+    count = left_count(call.attrs)
+    return values[:count], values[count:]
+
+
+def _only_contracted(call: Call) -> int:
+    dims = call.attrs["dot_dimension_numbers"]["lhs_contracting_dimensions"]
+    require(len(dims) == 1, "dot_general: several left factors have one contracted dimension")
+    return int(dims[0])
+
+
+def _joined(call: Call, first: Tensor, behind: Sequence[Tensor]) -> Tensor:
+    """The type of left factors that lie one behind the other."""
+    if not behind:
+        return first
+    d = _only_contracted(call)
+    before, k, after = first.shape[:d], first.shape[d], first.shape[d + 1 :]
+    for other in behind:
+        require(other == first.with_shape((*before, other.shape[d], *after)),
+                f"dot_general: left factors {first} and {other} do not fit together")
+        k += other.shape[d]
+    return first.with_shape((*before, k, *after))
 
 
 def free_dimensions(rank: int, paired: Sequence[int]) -> list[int]:
@@ -137,10 +174,10 @@ class Convolution(Operation):
 
 def products_summed(call: Call) -> int:
     """Products in the sum of each element of a contraction's result."""
-    lhs, rhs, *_ = call.operands
     if "dot_dimension_numbers" in call.attrs:
-        dims = call.attrs["dot_dimension_numbers"]["lhs_contracting_dimensions"]
-        return prod(lhs.shape[d] for d in dims)
+        dims = call.attrs["dot_dimension_numbers"]["rhs_contracting_dimensions"]
+        return prod(call.operands[-1].shape[d] for d in dims)
+    rhs = call.operands[1]
     outputs = call.attrs["dimension_numbers"]["kernel_output_feature_dimension"]
     return rhs.size // max(rhs.shape[outputs], 1)
 

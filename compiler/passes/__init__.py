@@ -17,12 +17,15 @@
     canonicalise  again, for what folding has uncovered
     fast_math     only on request: rewrites that change rounding
     check         refuses what cannot become code
+    product_sums  with fast_math: the sum of two products becomes one product
     k_slices      with fast_math: two products are cut along the k of the second one
     row_slices    normalisations are cut so that contractions start before their end
     bands         chains of convolutions are cut so that what is between them stays on chip
     slices        chains of contractions are cut so that what is between them stays on chip
     conversions   slices, reshapes and concatenations move elements as narrow as they are stored
+    product_sums  again, for those whose left factors are read apart
     joint_products  products of one factor that are combined become one operation
+    left_factors  products read what is too large to be put together where it lies
     fuse          operations become groups
 """
 
@@ -46,6 +49,7 @@ from compiler.passes.fold import fold
 from compiler.passes.fuse import LEVELS, fuse
 from compiler.passes.joint_products import joint_products
 from compiler.passes.k_slices import k_slices
+from compiler.passes.left_factors import left_factors
 from compiler.passes.pointwise import pointwise
 from compiler.passes.product_sums import product_sums
 from compiler.passes.reshapes import reshapes
@@ -101,7 +105,10 @@ def optimise(module: ModuleOp, *, fusion: str = "full", relaxed: bool = False,
         bands(module, scratchpad_bytes, array_cols)
         slices(module, scratchpad_bytes)
         conversions(module)
+        if relaxed:
+            product_sums(module, scratchpad_bytes, apart=True)
         joint_products(module, array_cols)
+        left_factors(module, scratchpad_bytes)
     refusals = fuse(module, fusion)
     if verify:
         module.verify()

@@ -6,8 +6,9 @@ product as well, as the numbers of channels differ.
     y @ w + x @ v = [y x] @ [w; v]
 
 One of the two need not be rounded and stored to be an operand of the other's epilogue, and the
-accumulators take both. It has to be worth putting both left factors together: on chip, where one of
-them is made in its place.
+accumulators take both. Left factors that fit the scratchpad are put together there, where one of
+them is made in its place. Larger ones are read apart (`left_factors`), if the weights of both stay
+on chip meanwhile.
 """
 
 from collections.abc import Iterator
@@ -33,7 +34,9 @@ from compiler.ir.ops import (
 from compiler.ir.types import ElementType, tensor_of
 
 SHARE = 5, 8
-"""Both left factors together take at most this part of the scratchpad."""
+"""Left factors that are put together take at most this part of the scratchpad."""
+WEIGHTS_SHARE = 7, 8
+"""The weights of those that are not take at most this part of it."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,20 @@ class Summand:
         return values
 
 
-def product_sums(module: ModuleOp, scratchpad_bytes: int) -> None:
-    """Joins products by constants whose left factors fit the scratchpad together."""
+def product_sums(module: ModuleOp, scratchpad_bytes: int, *, apart: bool = False) -> None:
+    """Joins products by constants whose left factors fit the scratchpad together.
+
+    Args:
+        apart: others instead, whose weights do.
+    """
     block = main_function(module).body.block
     for op in list(block.ops):
         if isinstance(op, HloOp) and op.kind == "add" and op.tensor.element is ElementType.F32:
             summands = [_summand(operand) for operand in op.operands]
             found = [s for s in summands if s is not None]
-            if len(found) == 2 and _fit(found, scratchpad_bytes * SHARE[0] // SHARE[1]):
+            if len(found) == 2 and _are_alike(found) and (
+                    _stay(found, scratchpad_bytes) if apart else
+                    fits(_bytes(found), scratchpad_bytes)):
                 _join(op, found)
     erase_unused(block)
 
@@ -100,12 +109,27 @@ def _is_matrix_product(op: HloOp) -> bool:
             and dims["rhs_contracting_dimensions"] == (0,))
 
 
-def _fit(summands: list[Summand], room: int) -> bool:
-    """Whether left factors that differ fit, for results that are alike."""
+def _are_alike(summands: list[Summand]) -> bool:
+    """Whether two left factors have the same rows."""
     left = {s.left for s in summands}
     first, second = (tensor_of(s.left) for s in summands)
-    return len(left) == 2 and first.shape[:-1] == second.shape[:-1] \
-        and first.bytes + second.bytes <= room
+    return len(left) == 2 and first.shape[:-1] == second.shape[:-1]
+
+
+def fits(factor_bytes: int, scratchpad_bytes: int) -> bool:
+    """Whether left factors are put together on chip."""
+    return factor_bytes <= scratchpad_bytes * SHARE[0] // SHARE[1]
+
+
+def _bytes(summands: list[Summand]) -> int:
+    return sum(tensor_of(s.left).bytes for s in summands)
+
+
+def _stay(summands: list[Summand], scratchpad_bytes: int) -> bool:
+    """Whether the weights of both stay on chip, so that no left factor is loaded again."""
+    weights = sum(s.weights.nbytes for s in summands)
+    return not fits(_bytes(summands), scratchpad_bytes) \
+        and weights <= scratchpad_bytes * WEIGHTS_SHARE[0] // WEIGHTS_SHARE[1]
 
 
 def _join(total: HloOp, summands: list[Summand]) -> None:

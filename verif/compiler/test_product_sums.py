@@ -59,7 +59,12 @@ def test_results_on_the_machine_are_close_to_exact() -> None:
     program = compile_module(export(shortcut, Y, X, *WEIGHTS.values()), TINY,
                              Options(fast_math=True, bind=WEIGHTS))
     (result,) = execute(program, [Y, X])
-    y, x, w, v = (np.asarray(a, np.float32) for a in (Y, X, *WEIGHTS.values()))
+    close(result, Y, X)
+
+
+def close(result: Any, *factors: Any) -> None:
+    """Whether `shortcut` of two left factors was computed."""
+    y, x, w, v = (np.asarray(a, np.float32) for a in (*factors, *WEIGHTS.values()))
     exact = np.maximum(y @ w + np.tanh(x) @ v + BIAS, 0)
     np.testing.assert_allclose(np.asarray(result, np.float32), exact, atol=0.03, rtol=0.02)
 
@@ -73,3 +78,17 @@ def test_otherwise_there_are_two_products(changed: dict[str, Any]) -> None:
 
 def test_a_product_that_others_read_stays_by_itself() -> None:
     assert sorted(products(shared)) == [FIRST, SECOND]
+
+
+def test_large_left_factors_are_read_apart() -> None:
+    """Putting them together would take more of the scratchpad than the weights that stay do."""
+    y, x = floats(8 * ROWS, FIRST, dtype=BF16), floats(8 * ROWS, SECOND, seed=1, dtype=BF16)
+    exported = export(shortcut, y, x, *WEIGHTS.values())
+    model = load(exported, bind=WEIGHTS)
+    optimise(model.module, relaxed=True, scratchpad_bytes=32 << 10)
+    (product,) = (op for op in main_function(model.module).walk()
+                  if isinstance(op, HloOp) and op.kind == "dot_general")
+    assert [tensor_of(v).shape[-1] for v in product.operands] == [FIRST, SECOND, COLUMNS]
+    program = compile_module(exported, TINY, Options(fast_math=True, bind=WEIGHTS))
+    (result,) = execute(program, [y, x])
+    close(result, y, x)
