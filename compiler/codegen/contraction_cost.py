@@ -51,8 +51,11 @@ def room(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
             continue
         size = shape.local_bytes
         resident = plan.resident[operand]
-        if plan.piece is not None:
-            total += PIECES_AT_ONCE * size * (plan.piece if operand else extent * plan.depth)
+        if plan.piece is not None and operand:
+            total += PIECES_AT_ONCE * size * plan.piece
+        elif plan.piece is not None:
+            # What is loaded again comes first in a block, results wait behind the last slab.
+            total = max(total, PIECES_AT_ONCE * size * extent * plan.depth)
         elif resident == "none" or plan.held is not None:
             total += extent * size * (_streamed_pieces(config, shape, plan) * plan.depth
                                       + plan.last_depth * (resident == "none"))
