@@ -15,7 +15,7 @@ from compiler.codegen.contraction_constants import lay_out, side_by_side
 from compiler.codegen.contraction_loop import ContractionLoop
 from compiler.codegen.contraction_operands import DotActivations, DotWeights, Operand, Tiling
 from compiler.codegen.contraction_output import Epilogue, Grid
-from compiler.codegen.contraction_plan import choose
+from compiler.codegen.contraction_plan import choose, choose_like
 from compiler.codegen.contraction_prepare import Array, Prepared, Scheme, prepare, scheme
 from compiler.codegen.contraction_shape import Plan, Shape
 from compiler.codegen.contraction_sink import (
@@ -156,7 +156,7 @@ def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, locati
         NoRoomError: its tiles do not fit the scratchpad.
     """
     config, shape = context.config, dot.shape
-    plan = choose(config, shape, context.plan_bytes)
+    plan = _plan(context, shape)
     if plan is None:
         raise NoRoomError(
             f"tiles of this contraction do not fit the scratchpad of {config.scratchpad_bytes} "
@@ -180,8 +180,20 @@ def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, locati
         context, DotActivations(context, dot.activations, tiling, location),
         DotWeights(context, dot.weights, tiling, location),
         make_sink(context, grid, epilogue, plain, dot.scheme, location), slabs,
-        dot.scheme.local is ElementType.I8, location, steady=dot.steady)
+        dot.scheme.local is ElementType.I8, location, steady=dot.steady, plan=plan)
     loop.run(_blocks(shape.batch, tiling, plan))
+
+
+def _plan(context: Context, shape: Shape) -> Plan | None:
+    """The plan that goes with what stays of the left factor, which is given up if there is none;
+    then the best one."""
+    plan = None
+    if context.staying is not None:
+        plan = choose_like(context.config, shape, context.plan_bytes, context.staying.plan)
+    if plan is None:
+        context.give_up()
+        plan = choose(context.config, shape, context.plan_bytes)
+    return plan
 
 
 def _of_products(box: Box, count: int) -> Box:

@@ -23,6 +23,7 @@ from itertools import accumulate, islice
 from typing import NamedTuple
 
 from compiler.codegen.context import Context
+from compiler.codegen.contraction_shape import Plan
 from compiler.codegen.contraction_sweep import Form, Line, Tile, runs, sweep
 from compiler.codegen.contraction_work import (
     Activations,
@@ -35,6 +36,7 @@ from compiler.codegen.contraction_work import (
     Weights,
     accumulator_levels,
 )
+from compiler.codegen.staying import Staying
 from compiler.errors import Location
 from hw import timing
 
@@ -50,11 +52,13 @@ class _Residents:
 
     Args:
         region: local address of its reserved places.
+        held: what they hold already.
     """
 
-    def __init__(self, context: Context, source: Source, region: int, location: Location) -> None:
+    def __init__(self, context: Context, source: Source, region: int, location: Location,
+                 held: Sequence[Hashable] = ()) -> None:
         self.context, self.source, self.location = context, source, location
-        self.held: list[Hashable] = [None] * len(source.slots)
+        self.held: list[Hashable] = [*held] or [None] * len(source.slots)
         self.addresses = [region + n for n in accumulate(source.slots, initial=0)]
 
     def acquire(self, at: Visit) -> "_Acquired":
@@ -94,12 +98,14 @@ class ContractionLoop:
         slabs: of every block.
         integer: operands are s8.
         steady: other contractions keep the array busy at its start and its end.
+        plan: of a product that may share its activations with the next one.
     """
 
     def __init__(self, context: Context, activations: Activations, weights: Weights, sink: Sink,
                  slabs: Sequence[Slab], integer: bool, location: Location, *,
-                 steady: bool = False) -> None:
+                 steady: bool = False, plan: Plan | None = None) -> None:
         self.context, self.location, self.integer = context, location, integer
+        self.plan = plan
         self.steady = steady
         self.activations, self.weights, self.sink = activations, weights, sink
         self.slabs = slabs
@@ -108,9 +114,33 @@ class ContractionLoop:
         self.column_runs: dict[Hashable, list[tuple[int, Line]]] = {}
         # The places of both operands are one region: two could leave no room between them.
         first, total = sum(activations.slots), sum((*activations.slots, *weights.slots))
-        self.region = context.scratchpad.allocate(total, location) if total else None
-        self.residents = (_Residents(context, activations, self.region or 0, location),
+        held = self._take_over()
+        if self.region is None and total:
+            self.region = context.scratchpad.allocate(total, location)
+        self.residents = (_Residents(context, activations, self.region or 0, location, held),
                           _Residents(context, weights, (self.region or 0) + first, location))
+
+    def _take_over(self) -> Sequence[Hashable]:
+        """What a product before left of the activations, if this one holds as much of them, in its
+        region."""
+        staying, self.region = self.context.staying, None
+        if staying is None or self.plan is None:
+            return ()
+        if self.weights.slots or staying.slots != tuple(self.activations.slots):
+            self.context.give_up()
+            return ()
+        self.region, self.context.staying = staying.region, None
+        return staying.held
+
+    def _hand_on(self) -> bool:
+        """Leaves the activations that are held to the next product; whether it wants them."""
+        context = self.context
+        if self.region is None or self.plan is None or context.shared is None \
+                or not context.keeps or self.weights.slots:
+            return False
+        context.staying = Staying(context.shared, self.plan, self.region,
+                                  tuple(self.activations.slots), tuple(self.residents[0].held))
+        return True
 
     def run(self, blocks: Sequence[Block]) -> None:
         for number, block in enumerate(blocks):
@@ -118,7 +148,7 @@ class ContractionLoop:
                 self._bring_ahead(blocks[number:])
             self._block(block, number == 0 and not self.steady,
                         number == len(blocks) - 1 and not self.steady)
-        if self.region is not None:
+        if self.region is not None and not self._hand_on():
             self.context.scratchpad.free(self.region)
         self.sink.end()
 

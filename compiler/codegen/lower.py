@@ -23,6 +23,7 @@ from compiler.codegen.lifetimes import last_uses
 from compiler.codegen.operands import Operand
 from compiler.codegen.parts import parts_of
 from compiler.codegen.rooms import Rooms
+from compiler.codegen.shared_factors import shared_by
 from compiler.codegen.tile import ProgramOp
 from compiler.errors import CompileError, Location, NoRoomError
 from compiler.ir.ops import HloOp
@@ -109,6 +110,7 @@ class Lowering:
         wholes = {value: part.whole for value, part in self._parts.items()}
         self.in_place = InPlace(self.last_uses, wholes)
         self._rooms = Rooms(block, context.config, wholes, on_chip=on_chip)
+        self._shared = shared_by(block, context.config) if on_chip else {}
 
     def main(self, wanted: Sequence[Wanted]) -> None:
         """Appends the commands of the function's block.
@@ -203,6 +205,8 @@ class Lowering:
         self.context.tightness = self._rooms.tightness.get(op, 0)
         self.context.scratchpad.limit = self._rooms.room(op)
         self.context.kept = self._rooms.residency.constants
+        factor, keeps = self._shared.get(op, (None, False))
+        self.context.share(factor, keeps=keeps)
 
     def _result_place(self, value: SSAValue, preferred: Mapping[SSAValue, Place]) -> Place:
         """Where a result goes: where it is wanted, into a larger one, on chip, or the workspace."""
