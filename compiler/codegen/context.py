@@ -11,7 +11,7 @@ from xdsl.ir import Block, SSAValue
 from compiler.codegen import commands, transfer
 from compiler.codegen.allocate import Arena, Constants
 from compiler.codegen.commands import LOCAL, Body, Command, Interval, Stream
-from compiler.codegen.staying import Staying
+from compiler.codegen.staying import Ahead, Staying
 from compiler.codegen.tile import End, append, cut_off, end_of
 from compiler.codegen.transfer import Transfer
 from compiler.codegen.workspace import Workspace
@@ -75,7 +75,8 @@ class Context:
         kept: local addresses of constants that stay on chip; `loaded`: those that are there, as
             they lie in DRAM.
         staying: slabs of a factor that the products of a run share; `shared`: that factor, while
-            one of them is made; `keeps`: whether they stay after this one.
+            one of them is made; `keeps`: whether they stay after this one;
+            `ahead`: how a product behind it will go through the factor.
         block: the tile block commands are appended to.
         cycles: estimated time of the commands so far, by engine.
     """
@@ -93,6 +94,7 @@ class Context:
         self.staying: Staying | None = None
         self.shared: Load | None = None
         self.keeps = False
+        self.ahead: Ahead | None = None
         self.block = Block()
         self.cycles: Counter[Engine] = Counter()
 
@@ -116,7 +118,7 @@ class Context:
     def share(self, factor: Load | None, *, keeps: bool) -> None:
         """Says what the next group shares with its neighbours. What stays of another factor, or
         where the next group's buffers may not be, is given up."""
-        self.shared, self.keeps = factor, keeps
+        self.shared, self.keeps, self.ahead = factor, keeps, None
         if self.staying is not None and (
                 self.staying.factor != factor or self.staying.end > self.scratchpad.limit):
             self.give_up()

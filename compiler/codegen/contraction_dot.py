@@ -28,11 +28,13 @@ from compiler.codegen.contraction_sink import (
 )
 from compiler.codegen.contraction_slabs import dense_k_tiles, k_tiles, make_slabs
 from compiler.codegen.contraction_work import Block, KTile
+from compiler.codegen.staying import Ahead, Staying
 from compiler.errors import Location, NoRoomError
 from compiler.ir.loops import Contraction
 from compiler.ir.types import ElementType
 from compiler.ops.contraction import free_dimensions
 from compiler.ops.views import View
+from hw.config import AcceleratorConfig
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,15 @@ def generate_dot(context: Context, contraction: Contraction) -> None:
     Raises:
         NoRoomError: its tiles do not fit the scratchpad.
     """
+    dot, epilogue, prepared = dot_of(context, contraction)
+    emit_dot(context, dot, epilogue, is_plain(contraction), contraction.op.source)
+    for factor in prepared:
+        factor.free(context)
+
+
+def dot_of(context: Context, contraction: Contraction
+           ) -> tuple[Dot, Epilogue, tuple[Prepared, ...]]:
+    """The products of a dot_general, what follows them, and both factors, to be freed."""
     op, location = contraction.op, contraction.op.source
     epilogue = epilogue_of(context, contraction)
     made = scheme(contraction.lhs.element, contraction.rhs.element,
@@ -127,9 +138,7 @@ def generate_dot(context: Context, contraction: Contraction) -> None:
         dot = replace(dot, products=1 + len(others), constants=side_by_side(
             [rhs.arrays, *(other.arrays for other in others)], prod(axis.size for axis in k),
             context.config.array_cols))
-    emit_dot(context, dot, epilogue, is_plain(contraction), location)
-    lhs.free(context)
-    rhs.free(context)
+    return dot, epilogue, (lhs, rhs)
 
 
 def _free_axes(view: View, dims: Sequence[int], views: Sequence[View], first: int
@@ -166,12 +175,7 @@ def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, locati
         weights, columns = lay_out(context, dot.constants, dot.weights,
                                    [_of_products(box, dot.products) for box in columns])
         dot = replace(dot, weights=weights, activations=replace(dot.activations, k=weights.k))
-    k = tuple(boxes(dot.activations.k, [*plan.depths(shape.k), plan.depth]))
-    tiling = Tiling(tuple(boxes(dot.activations.free, [plan.rows])), columns, k,
-                    tuple(term for group in dot.scheme.groups for term in group), plan.resident,
-                    sum(not plan.is_held(box.start, shape.k) for box in k),
-                    tuple(plan.width(box.count, config.array_cols * dot.products) for box in k)
-                    if plan.piece else ())
+    tiling = _tiling(config, dot, plan, columns)
     slabs = make_slabs(
         dot.scheme, [_k_tiles(dot.activations, box, config.array_rows) for box in tiling.k])
     grid = Grid((shape.batch, shape.rows, shape.columns // dot.products), tiling.rows, results,
@@ -182,6 +186,37 @@ def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, locati
         make_sink(context, grid, epilogue, plain, dot.scheme, location), slabs,
         dot.scheme.local is ElementType.I8, location, steady=dot.steady, plan=plan)
     loop.run(_blocks(shape.batch, tiling, plan))
+
+
+def _tiling(config: AcceleratorConfig, dot: Dot, plan: Plan, columns: tuple[Box, ...]) -> Tiling:
+    steps = dot.shape.k
+    k = tuple(boxes(dot.activations.k, [*plan.depths(steps), plan.depth]))
+    return Tiling(tuple(boxes(dot.activations.free, [plan.rows])), columns, k,
+                  tuple(term for group in dot.scheme.groups for term in group), plan.resident,
+                  sum(not plan.is_held(box.start, steps) for box in k),
+                  tuple(plan.width(box.count, config.array_cols * dot.products) for box in k)
+                  if plan.piece else ())
+
+
+def reserve_ahead(context: Context, contraction: Contraction) -> None:
+    """Reserves the places in which a product to come will hold slabs of its left factor, if it
+    has all rows of it at once: what reads the factor before brings them there."""
+    mark = context.mark()
+    dot, _, _ = dot_of(context, contraction)
+    plan = choose(context.config, dot.shape, context.plan_bytes)
+    context.rewind(mark)
+    if plan is None or plan.rows < dot.shape.rows or plan.resident[0] == "none" \
+            or plan.resident[1] != "none" or not dot.activations.k_contiguous \
+            or dot.activations.on_chip:
+        return
+    tiling = _tiling(context.config, dot, plan, ())
+    activations = DotActivations(context, dot.activations, tiling, contraction.op.source)
+    slabs = make_slabs(dot.scheme, [dense_k_tiles(box.count, context.config.array_rows)
+                                    for box in tiling.k])
+    region = context.scratchpad.allocate(sum(activations.slots), contraction.op.source)
+    context.staying = Staying(contraction.lhs, plan, region, tuple(activations.slots),
+                              (None,) * len(activations.slots))
+    context.ahead = Ahead(activations, tuple(slabs), tuple(box.count for box in tiling.k))
 
 
 def _plan(context: Context, shape: Shape) -> Plan | None:

@@ -19,10 +19,11 @@ integers made of digits have more than one (`contraction_prepare`).
 """
 
 from collections.abc import Hashable, Sequence
-from itertools import accumulate, islice
+from itertools import islice
 from typing import NamedTuple
 
 from compiler.codegen.context import Context
+from compiler.codegen.contraction_residents import Acquired, Residents
 from compiler.codegen.contraction_shape import Plan
 from compiler.codegen.contraction_sweep import Form, Line, Tile, runs, sweep
 from compiler.codegen.contraction_work import (
@@ -31,7 +32,6 @@ from compiler.codegen.contraction_work import (
     Piece,
     Sink,
     Slab,
-    Source,
     Visit,
     Weights,
     accumulator_levels,
@@ -45,49 +45,6 @@ FINAL_PIECES = 4
 INITIAL_PIECES = 4
 """Row pieces of the first tiles when the activations are still being made."""
 ONE = Line(1)
-
-
-class _Residents:
-    """Which pieces of an operand are in the scratchpad.
-
-    Args:
-        region: local address of its reserved places.
-        held: what they hold already.
-    """
-
-    def __init__(self, context: Context, source: Source, region: int, location: Location,
-                 held: Sequence[Hashable] = ()) -> None:
-        self.context, self.source, self.location = context, source, location
-        self.held: list[Hashable] = [*held] or [None] * len(source.slots)
-        self.addresses = [region + n for n in accumulate(source.slots, initial=0)]
-
-    def acquire(self, at: Visit) -> "_Acquired":
-        """What is needed, loaded if it is not there."""
-        address = self.source.in_place(at)
-        if address is not None:
-            return _Acquired(address, is_in_place=True)
-        slot = self.source.slot(at) if self.held else None
-        if slot is not None:
-            key = self.source.key(at)
-            if self.held[slot] != key:
-                self.held[slot] = key
-                self.source.load(at, self.addresses[slot])
-            return _Acquired(self.addresses[slot])
-        address = self.context.scratchpad.allocate(self.source.size(at), self.location)
-        self.source.load(at, address)
-        return _Acquired(address, is_buffer=True)
-
-    def release(self, acquired: "_Acquired") -> None:
-        if acquired.is_buffer:
-            self.context.scratchpad.free(acquired.address)
-
-
-class _Acquired(NamedTuple):
-    """A local address; whether the operand lies there anyway, or was given a buffer for one use."""
-
-    address: int
-    is_in_place: bool = False
-    is_buffer: bool = False
 
 
 class ContractionLoop:
@@ -117,8 +74,8 @@ class ContractionLoop:
         held = self._take_over()
         if self.region is None and total:
             self.region = context.scratchpad.allocate(total, location)
-        self.residents = (_Residents(context, activations, self.region or 0, location, held),
-                          _Residents(context, weights, (self.region or 0) + first, location))
+        self.residents = (Residents(context, activations, self.region or 0, location, held),
+                          Residents(context, weights, (self.region or 0) + first, location))
 
     def _take_over(self) -> Sequence[Hashable]:
         """What a product before left of the activations, if this one holds as much of them, in its
@@ -172,7 +129,7 @@ class ContractionLoop:
 
     def _slab(self, at: Visit, sums: "_Sums", initial: bool, final: bool) -> None:
         closes, parts = at.slab is self.slabs[-1], sums.parts(self.weights.together(at.slab))
-        activations: _Acquired | None = None
+        activations: Acquired | None = None
         for part in parts:
             here = at if part is sums else at._replace(columns=part.extent)
             if closes:

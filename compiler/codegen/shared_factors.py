@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from xdsl.ir import Block, Operation, SSAValue
 
 from compiler.codegen.contraction_prepare import scheme
-from compiler.ir.loops import Contraction, Load, analyse
+from compiler.ir.loops import Contraction, Load, Loop, analyse
 from compiler.ir.ops import HloOp, is_constant
 from compiler.ir.types import tensor_of
 from hw.config import AcceleratorConfig
@@ -53,22 +53,64 @@ def runs_of(operations: Sequence[Operation], config: AcceleratorConfig) -> list[
             runs += [open_run] if open_run is not None else []
             open_run = None if factor is None else Run(factor, (number,))
     runs += [open_run] if open_run is not None else []
-    return [run for run in runs if len(run.readers) > 1]
+    return [run for run in runs if len(run.readers) > 1 and is_product(operations[run.last])]
 
 
-def shared_by(block: Block, config: AcceleratorConfig) -> dict[Operation, tuple[Load, bool]]:
-    """For each operation of a run its factor, and whether an operation behind it reads that."""
-    operations = list(block.ops)
-    return {operations[n]: (run.factor, n < run.last) for run in runs_of(operations, config)
-            for n in range(run.first, run.last + 1)}
+@dataclass(frozen=True)
+class Shared:
+    """What an operation shares with others of a run.
+
+    Attributes:
+        is_last: no operation behind it reads the factor.
+        ahead: the operations behind it as far as the run's first product, if it is before that and
+            the first reader.
+    """
+
+    factor: Load
+    is_last: bool
+    ahead: Sequence[Operation] = ()
+
+
+def shared_by(block: Block, config: AcceleratorConfig) -> dict[Operation, Shared]:
+    """What each operation of a run shares."""
+    operations, found = list(block.ops), dict[Operation, Shared]()
+    for run in runs_of(operations, config):
+        product = next(n for n in run.readers if is_product(operations[n]))
+        for n in range(run.first, run.last + 1):
+            ahead = operations[n + 1 : product + 1] if n == run.first else ()
+            found[operations[n]] = Shared(run.factor, n == run.last, ahead)
+    return found
+
+
+def is_product(op: Operation) -> bool:
+    """Whether an operation is a group around a dot_general."""
+    return isinstance(op, HloOp) and op.kind == "fused" and op.attrs["kind"] == "dot_general"
 
 
 def _factor(op: Operation, config: AcceleratorConfig) -> Load | None:
-    """The left factor of a product that it multiplies by as it lies in DRAM."""
-    if not isinstance(op, HloOp) or op.kind != "fused" or op.attrs["kind"] != "dot_general":
+    """The left factor of a product that it multiplies by as it lies in DRAM, or what a reduction of
+    rows reads."""
+    if not isinstance(op, HloOp) or op.kind != "fused":
         return None
-    contraction = analyse(op)
-    assert isinstance(contraction, Contraction)
+    analysed = analyse(op)
+    if isinstance(analysed, Loop):
+        return _reduced(analysed)
+    return _multiplied(analysed, config) if isinstance(analysed, Contraction) and is_product(
+        op) else None
+
+
+def _reduced(loop: Loop) -> Load | None:
+    """What a loop reads whose only results are reductions of rows."""
+    last = (len(loop.shape) - 1,)
+    read = {node for node in loop.nodes if isinstance(node, Load) and node.view.is_whole
+            and tensor_of(node.value).shape == loop.shape}
+    if loop.results or not loop.reductions or len(read) != 1 or any(
+            reduction.dimensions != last for reduction in loop.reductions):
+        return None
+    return read.pop()
+
+
+def _multiplied(contraction: Contraction, config: AcceleratorConfig) -> Load | None:
     made = scheme(contraction.lhs.element, contraction.rhs.element,
                   contraction.op.attrs.get("precision_config", ()), config.int8)
     dims = contraction.op.attrs["dot_dimension_numbers"]

@@ -4,6 +4,7 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 from compiler.codegen.contraction_shape import Plan
+from compiler.codegen.contraction_work import Activations, Slab
 from compiler.ir.loops import Load
 
 
@@ -25,3 +26,15 @@ class Staying(NamedTuple):
     @property
     def end(self) -> int:
         return self.region + sum(self.slots)
+
+
+class Ahead(NamedTuple):
+    """How a product to come goes through its left factor.
+
+    Attributes:
+        depths: of its slabs.
+    """
+
+    activations: Activations
+    slabs: tuple[Slab, ...]
+    depths: tuple[int, ...]
