@@ -11,10 +11,12 @@ from xdsl.ir import Block, SSAValue
 from compiler.codegen import commands, transfer
 from compiler.codegen.allocate import Arena, Constants
 from compiler.codegen.commands import LOCAL, Body, Command, Interval, Stream
+from compiler.codegen.staying import Ahead, Staying
 from compiler.codegen.tile import End, append, cut_off, end_of
 from compiler.codegen.transfer import Transfer
 from compiler.codegen.workspace import Workspace
 from compiler.errors import Location
+from compiler.ir.loops import Load
 from compiler.ir.ops import HloOp
 from compiler.ir.types import Tensor
 from hw.config import AcceleratorConfig
@@ -58,6 +60,7 @@ class Mark:
     constants: int
     places: int
     loaded: int
+    staying: Staying | None
 
 
 class Context:
@@ -71,6 +74,9 @@ class Context:
         tightness: how often the room for tiles is halved, for buffers that plans do not foresee.
         kept: local addresses of constants that stay on chip; `loaded`: those that are there, as
             they lie in DRAM.
+        staying: slabs of a factor that the products of a run share; `shared`: that factor, while
+            one of them is made; `keeps`: whether they stay after this one;
+            `ahead`: how a product behind it will go through the factor.
         block: the tile block commands are appended to.
         cycles: estimated time of the commands so far, by engine.
     """
@@ -85,6 +91,10 @@ class Context:
         self.kept: dict[SSAValue, int] = {}
         self.tightness = 0
         self.loaded: dict[SSAValue, Place] = {}
+        self.staying: Staying | None = None
+        self.shared: Load | None = None
+        self.keeps = False
+        self.ahead: Ahead | None = None
         self.block = Block()
         self.cycles: Counter[Engine] = Counter()
 
@@ -92,17 +102,32 @@ class Context:
         """For `rewind`."""
         return Mark(self.scratchpad.copy(), self.accumulators.copy(), self.workspace.copy(),
                     self.cycles.copy(), self.block, end_of(self.block), len(self.constants),
-                    len(self.places), len(self.loaded))
+                    len(self.places), len(self.loaded), self.staying)
 
     def rewind(self, mark: Mark) -> None:
         """Forgets everything since a mark, which must not be used again."""
         self.scratchpad, self.accumulators = mark.scratchpad, mark.accumulators
         self.workspace, self.cycles, self.block = mark.workspace, mark.cycles, mark.block
+        self.staying = mark.staying
         cut_off(self.block, mark.commands)
         self.constants.shorten(mark.constants)
         for known, count in ((self.places, mark.places), (self.loaded, mark.loaded)):
             while len(known) > count:
                 known.popitem()
+
+    def share(self, factor: Load | None, *, keeps: bool) -> None:
+        """Says what the next group shares with its neighbours. What stays of another factor, or
+        where the next group's buffers may not be, is given up."""
+        self.shared, self.keeps, self.ahead = factor, keeps, None
+        if self.staying is not None and (
+                self.staying.factor != factor or self.staying.end > self.scratchpad.limit):
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Frees the places of what stays."""
+        if self.staying is not None:
+            self.scratchpad.free(self.staying.region)
+            self.staying = None
 
     @property
     def plan_bytes(self) -> int:

@@ -16,7 +16,7 @@ from compiler.codegen.contraction_lefts import along, k_boxes
 from compiler.codegen.contraction_loop import ContractionLoop
 from compiler.codegen.contraction_operands import DotActivations, DotWeights, Operand, Tiling
 from compiler.codegen.contraction_output import Epilogue, Grid
-from compiler.codegen.contraction_plan import choose
+from compiler.codegen.contraction_plan import choose, choose_like
 from compiler.codegen.contraction_prepare import (
     Array,
     Prepared,
@@ -36,11 +36,13 @@ from compiler.codegen.contraction_sink import (
 )
 from compiler.codegen.contraction_slabs import dense_k_tiles, k_tiles, make_slabs
 from compiler.codegen.contraction_work import Block, KTile
+from compiler.codegen.staying import Ahead, Staying
 from compiler.errors import Location, NoRoomError
 from compiler.ir.loops import Contraction
 from compiler.ir.types import ElementType
 from compiler.ops.contraction import free_dimensions
 from compiler.ops.views import View
+from hw.config import AcceleratorConfig
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,15 @@ def generate_dot(context: Context, contraction: Contraction) -> None:
     Raises:
         NoRoomError: its tiles do not fit the scratchpad.
     """
+    dot, epilogue, prepared = dot_of(context, contraction)
+    emit_dot(context, dot, epilogue, is_plain(contraction), contraction.op.source)
+    for factor in prepared:
+        factor.free(context)
+
+
+def dot_of(context: Context, contraction: Contraction
+           ) -> tuple[Dot, Epilogue, tuple[Prepared, ...]]:
+    """The products of a dot_general, what follows them, and both factors, to be freed."""
     op, location = contraction.op, contraction.op.source
     epilogue = epilogue_of(context, contraction)
     made = scheme(contraction.lhs.element, contraction.rhs.element,
@@ -143,9 +154,7 @@ def generate_dot(context: Context, contraction: Contraction) -> None:
         dot = replace(dot, products=1 + len(others), constants=side_by_side(
             [rhs.arrays, *(other.arrays for other in others)], prod(axis.size for axis in k),
             context.config.array_cols))
-    emit_dot(context, dot, epilogue, is_plain(contraction), location)
-    for prepared in (*lefts, rhs):
-        prepared.free(context)
+    return dot, epilogue, (*lefts, rhs)
 
 
 def _prepared(context: Context, contraction: Contraction, made: Scheme, order: Sequence[int]
@@ -183,7 +192,7 @@ def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, locati
         NoRoomError: its tiles do not fit the scratchpad.
     """
     config, shape = context.config, dot.shape
-    plan = choose(config, shape, context.plan_bytes)
+    plan = _plan(context, shape)
     if plan is None:
         raise NoRoomError(
             f"tiles of this contraction do not fit the scratchpad of {config.scratchpad_bytes} "
@@ -193,12 +202,7 @@ def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, locati
         weights, columns = lay_out(context, dot.constants, dot.weights,
                                    [_of_products(box, dot.products) for box in columns])
         dot = replace(dot, weights=weights, lefts=along(dot.lefts, weights.k))
-    k, numbers = k_boxes(dot.lefts, [*plan.depths(shape.k), plan.depth])
-    tiling = Tiling(tuple(boxes(dot.lefts[0].free, [plan.rows])), columns, tuple(k),
-                    tuple(term for group in dot.scheme.groups for term in group), plan.resident,
-                    sum(not plan.is_held(box.start, shape.k) for box in k),
-                    tuple(plan.width(box.count, config.array_cols * dot.products) for box in k)
-                    if plan.piece else (), tuple(numbers))
+    tiling = _tiling(config, dot, plan, columns)
     slabs = make_slabs(
         dot.scheme, [_k_tiles(dot.lefts[0], box, config.array_rows) for box in tiling.k])
     grid = Grid((shape.batch, shape.rows, shape.columns // dot.products), tiling.rows, results,
@@ -207,8 +211,51 @@ def emit_dot(context: Context, dot: Dot, epilogue: Epilogue, plain: bool, locati
         context, DotActivations(context, dot.lefts, tiling, location),
         DotWeights(context, dot.weights, tiling, location),
         make_sink(context, grid, epilogue, plain, dot.scheme, location), slabs,
-        dot.scheme.local is ElementType.I8, location, steady=dot.steady)
+        dot.scheme.local is ElementType.I8, location, steady=dot.steady, plan=plan)
     loop.run(_blocks(shape.batch, tiling, plan))
+
+
+def _tiling(config: AcceleratorConfig, dot: Dot, plan: Plan, columns: tuple[Box, ...]) -> Tiling:
+    steps = dot.shape.k
+    k, numbers = k_boxes(dot.lefts, [*plan.depths(steps), plan.depth])
+    return Tiling(tuple(boxes(dot.lefts[0].free, [plan.rows])), columns, tuple(k),
+                  tuple(term for group in dot.scheme.groups for term in group), plan.resident,
+                  sum(not plan.is_held(box.start, steps) for box in k),
+                  tuple(plan.width(box.count, config.array_cols * dot.products) for box in k)
+                  if plan.piece else (), tuple(numbers))
+
+
+def reserve_ahead(context: Context, contraction: Contraction) -> None:
+    """Reserves the places in which a product to come will hold slabs of its left factor, if it
+    has all rows of it at once: what reads the factor before brings them there."""
+    mark = context.mark()
+    dot, _, _ = dot_of(context, contraction)
+    plan = choose(context.config, dot.shape, context.plan_bytes)
+    context.rewind(mark)
+    if plan is None or plan.rows < dot.shape.rows or plan.resident[0] == "none" \
+            or plan.resident[1] != "none" or not dot.lefts[0].k_contiguous \
+            or dot.lefts[0].on_chip:
+        return
+    tiling = _tiling(context.config, dot, plan, ())
+    activations = DotActivations(context, dot.lefts, tiling, contraction.op.source)
+    slabs = make_slabs(dot.scheme, [dense_k_tiles(box.count, context.config.array_rows)
+                                    for box in tiling.k])
+    region = context.scratchpad.allocate(sum(activations.slots), contraction.op.source)
+    context.staying = Staying(contraction.lhs, plan, region, tuple(activations.slots),
+                              (None,) * len(activations.slots))
+    context.ahead = Ahead(activations, tuple(slabs), tuple(box.count for box in tiling.k))
+
+
+def _plan(context: Context, shape: Shape) -> Plan | None:
+    """The plan that goes with what stays of the left factor, which is given up if there is none;
+    then the best one."""
+    plan = None
+    if context.staying is not None:
+        plan = choose_like(context.config, shape, context.plan_bytes, context.staying.plan)
+    if plan is None:
+        context.give_up()
+        plan = choose(context.config, shape, context.plan_bytes)
+    return plan
 
 
 def _of_products(box: Box, count: int) -> Box:

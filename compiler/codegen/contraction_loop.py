@@ -19,10 +19,12 @@ integers made of digits have more than one (`contraction_prepare`).
 """
 
 from collections.abc import Hashable, Sequence
-from itertools import accumulate, islice
+from itertools import islice
 from typing import NamedTuple
 
 from compiler.codegen.context import Context
+from compiler.codegen.contraction_residents import Acquired, Residents
+from compiler.codegen.contraction_shape import Plan
 from compiler.codegen.contraction_sweep import Form, Line, Tile, runs, sweep
 from compiler.codegen.contraction_work import (
     Activations,
@@ -30,11 +32,11 @@ from compiler.codegen.contraction_work import (
     Piece,
     Sink,
     Slab,
-    Source,
     Visit,
     Weights,
     accumulator_levels,
 )
+from compiler.codegen.staying import Staying
 from compiler.errors import Location
 from hw import timing
 
@@ -45,47 +47,6 @@ INITIAL_PIECES = 4
 ONE = Line(1)
 
 
-class _Residents:
-    """Which pieces of an operand are in the scratchpad.
-
-    Args:
-        region: local address of its reserved places.
-    """
-
-    def __init__(self, context: Context, source: Source, region: int, location: Location) -> None:
-        self.context, self.source, self.location = context, source, location
-        self.held: list[Hashable] = [None] * len(source.slots)
-        self.addresses = [region + n for n in accumulate(source.slots, initial=0)]
-
-    def acquire(self, at: Visit) -> "_Acquired":
-        """What is needed, loaded if it is not there."""
-        address = self.source.in_place(at)
-        if address is not None:
-            return _Acquired(address, is_in_place=True)
-        slot = self.source.slot(at) if self.held else None
-        if slot is not None:
-            key = self.source.key(at)
-            if self.held[slot] != key:
-                self.held[slot] = key
-                self.source.load(at, self.addresses[slot])
-            return _Acquired(self.addresses[slot])
-        address = self.context.scratchpad.allocate(self.source.size(at), self.location)
-        self.source.load(at, address)
-        return _Acquired(address, is_buffer=True)
-
-    def release(self, acquired: "_Acquired") -> None:
-        if acquired.is_buffer:
-            self.context.scratchpad.free(acquired.address)
-
-
-class _Acquired(NamedTuple):
-    """A local address; whether the operand lies there anyway, or was given a buffer for one use."""
-
-    address: int
-    is_in_place: bool = False
-    is_buffer: bool = False
-
-
 class ContractionLoop:
     """Emits the commands of one contraction.
 
@@ -94,12 +55,14 @@ class ContractionLoop:
         slabs: of every block.
         integer: operands are s8.
         steady: other contractions keep the array busy at its start and its end.
+        plan: of a product that may share its activations with the next one.
     """
 
     def __init__(self, context: Context, activations: Activations, weights: Weights, sink: Sink,
                  slabs: Sequence[Slab], integer: bool, location: Location, *,
-                 steady: bool = False) -> None:
+                 steady: bool = False, plan: Plan | None = None) -> None:
         self.context, self.location, self.integer = context, location, integer
+        self.plan = plan
         self.steady = steady
         self.activations, self.weights, self.sink = activations, weights, sink
         self.slabs = slabs
@@ -108,9 +71,33 @@ class ContractionLoop:
         self.column_runs: dict[Hashable, list[tuple[int, Line]]] = {}
         # The places of both operands are one region: two could leave no room between them.
         first, total = sum(activations.slots), sum((*activations.slots, *weights.slots))
-        self.region = context.scratchpad.allocate(total, location) if total else None
-        self.residents = (_Residents(context, activations, self.region or 0, location),
-                          _Residents(context, weights, (self.region or 0) + first, location))
+        held = self._take_over()
+        if self.region is None and total:
+            self.region = context.scratchpad.allocate(total, location)
+        self.residents = (Residents(context, activations, self.region or 0, location, held),
+                          Residents(context, weights, (self.region or 0) + first, location))
+
+    def _take_over(self) -> Sequence[Hashable]:
+        """What a product before left of the activations, if this one holds as much of them, in its
+        region."""
+        staying, self.region = self.context.staying, None
+        if staying is None or self.plan is None:
+            return ()
+        if self.weights.slots or staying.slots != tuple(self.activations.slots):
+            self.context.give_up()
+            return ()
+        self.region, self.context.staying = staying.region, None
+        return staying.held
+
+    def _hand_on(self) -> bool:
+        """Leaves the activations that are held to the next product; whether it wants them."""
+        context = self.context
+        if self.region is None or self.plan is None or context.shared is None \
+                or not context.keeps or self.weights.slots:
+            return False
+        context.staying = Staying(context.shared, self.plan, self.region,
+                                  tuple(self.activations.slots), tuple(self.residents[0].held))
+        return True
 
     def run(self, blocks: Sequence[Block]) -> None:
         for number, block in enumerate(blocks):
@@ -118,7 +105,7 @@ class ContractionLoop:
                 self._bring_ahead(blocks[number:])
             self._block(block, number == 0 and not self.steady,
                         number == len(blocks) - 1 and not self.steady)
-        if self.region is not None:
+        if self.region is not None and not self._hand_on():
             self.context.scratchpad.free(self.region)
         self.sink.end()
 
@@ -142,7 +129,7 @@ class ContractionLoop:
 
     def _slab(self, at: Visit, sums: "_Sums", initial: bool, final: bool) -> None:
         closes, parts = at.slab is self.slabs[-1], sums.parts(self.weights.together(at.slab))
-        activations: _Acquired | None = None
+        activations: Acquired | None = None
         for part in parts:
             here = at if part is sums else at._replace(columns=part.extent)
             if closes:

@@ -126,7 +126,8 @@ class _DotSource(Source):
         return self.operand
 
     def key(self, at: Visit) -> Hashable:
-        return at.block.batch, self._free(at.block), self._part(at.slab), at.slab.box
+        free, k = self.frees[self._free(at.block)], self.tiling.k[at.slab.box]
+        return at.block.batch, free.start, free.count, self._part(at.slab), k.start, k.count
 
     def slot(self, at: Visit) -> int | None:
         held, box = len(self._held_k), at.slab.box - self.tiling.held_from

@@ -58,6 +58,21 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
     return min(finalists, key=lambda p: cycles(config, shape, p) + finalists[p], default=None)
 
 
+def choose_like(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int, other: Plan
+                ) -> Plan | None:
+    """The best plan that holds the same slabs of the activations as another product's; None when
+    there is no room for it."""
+    plans = [streamed._replace(held=other.held)
+             for tiles in _sizes(shape.columns, config.array_cols * shape.products)
+             if _fits_accumulators(config, shape, other.rows, tiles)
+             for plan in (other._replace(columns=tiles, piece=None, held=None),)
+             for streamed in (plan, *_in_pieces(config, shape, plan))]
+    fitting = [p for p in plans if room(config, shape, p) <= scratchpad_bytes]
+    bounds = Bounds(config, shape)
+    return min(fitting, key=lambda p: cycles(config, shape, p) + bounds.loads(p) // TRAFFIC,
+               default=None)
+
+
 def _fitted(config: AcceleratorConfig, shape: Shape, plan: Plan, scratchpad_bytes: int
             ) -> Iterator[Plan]:
     """The plan if it fits; else with as much of its resident operand as does, and with more of it
@@ -111,16 +126,27 @@ def _candidates(config: AcceleratorConfig, shape: Shape) -> Iterator[Plan]:
             _sizes(shape.k, config.array_rows)):
         if shape.longest is not None and depth > shape.longest:
             continue
-        columns = -(-tiles // config.array_cols)
-        blocks = parts_of(shape.rows, rows) * parts_of(shape.columns, tiles) * shape.batch
-        halves = 1 if blocks == 1 or is_staggered(config, shape, rows, tiles) else 2
-        if rows * columns * halves > config.accumulator_rows:
+        if not _fits_accumulators(config, shape, rows, tiles):
             continue
+        blocks = _blocks(shape, rows, tiles)
         end = _deep_end(config, shape, Plan(rows, tiles, depth, *ORDERS[0])) if blocks > 1 else 0
         for rows_outer, resident in ORDERS:
             yield Plan(rows, tiles, depth, rows_outer, resident)
             if end:
                 yield Plan(rows, tiles, depth, rows_outer, resident, last_depth=end)
+
+
+def _blocks(shape: Shape, rows: int, columns: int) -> int:
+    return parts_of(shape.rows, rows) * parts_of(shape.columns, columns) * shape.batch
+
+
+def _fits_accumulators(config: AcceleratorConfig, shape: Shape, rows: int, columns: int) -> bool:
+    """Whether there is room for a block's sums, and for those of the one before it that are not
+    stored yet."""
+    tiles = -(-columns // config.array_cols)
+    halves = 1 if _blocks(shape, rows, columns) == 1 \
+        or is_staggered(config, shape, rows, columns) else 2
+    return rows * tiles * halves <= config.accumulator_rows
 
 
 def _deep_end(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:

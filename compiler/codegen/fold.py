@@ -11,7 +11,7 @@ The initial value is combined last.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 
@@ -19,10 +19,12 @@ from compiler.codegen.commands import Stream
 from compiler.codegen.context import Context
 from compiler.codegen.elementwise import BUFFERS, TILES, Target, close_box, open_box
 from compiler.codegen.fold_body import INITIAL, PARTIAL, FoldBodies, Rounds
+from compiler.codegen.fold_slabs import SlabLoader, suits
 from compiler.codegen.footprint import PaddedAxis
 from compiler.codegen.nests import Box, tiles
 from compiler.codegen.operands import Loader, Operand, Resident
 from compiler.errors import Location
+from compiler.ops.views import View
 from hw.isa.dtypes import DType
 
 WORD = 4
@@ -137,7 +139,29 @@ def generate(context: Context, fold: Fold, across: bool) -> None:
         DoesNotFitError: what is combined needs more than one kernel.
     """
     fold.bodies.check(across)
+    used = {n: fold.operands[n] for n in fold.bodies.inputs()}
+    number = suits(context, fold.shape, used) if across and fold.stored is None else None
+    if number is not None:
+        _by_slabs(context, fold, number)
+        return
     _Generator(context, fold, roles(fold, across)).run()
+
+
+def _by_slabs(context: Context, fold: Fold, number: int) -> None:
+    """The reduction of an operand's rows, slab by slab as a product behind it holds them."""
+    assert context.ahead is not None and context.staying is not None
+    (rows, columns), flags = fold.shape, (False, True, True)
+    operands = tuple(
+        Operand(o.place, View((rows, 1, columns), (o.view.strides[0], 0, o.view.strides[1]),
+                              o.view.offset)) for o in fold.operands)
+    cut = replace(fold, shape=(rows, 1, columns), reduced=flags, operands=operands)
+    generator = _Generator(context, cut, roles(cut, across=True))
+    slabs = SlabLoader(context, context.ahead, context.staying, fold.operands[number],
+                       fold.location)
+    generator.loaders[number] = slabs
+    generator.tile(((0,), (rows,)), list(slabs.chunks(columns)))
+    generator.close()
+    slabs.hand_on()
 
 
 class _Generator:
@@ -145,7 +169,8 @@ class _Generator:
         self.context, self.fold, self.role = context, fold, role
         self.lanes, self.strip = context.config.lanes, context.config.strip_groups
         used = fold.bodies.inputs()
-        self.loaders = {n: Loader(context, fold.operands[n], fold.location) for n in used}
+        self.loaders: dict[int, Loader | SlabLoader] = {
+            n: Loader(context, fold.operands[n], fold.location) for n in used}
         initial = fold.bodies.initial
         if not isinstance(initial, int):
             self.loaders[INITIAL] = Loader(context, initial, fold.location)
@@ -162,7 +187,11 @@ class _Generator:
             kept = (kept_start, kept_extents)
             chunks = list(tiles(reduced_shape, max(elements // prod(kept_extents), self.lanes), 2,
                                 self.lanes if role.across else 1))
-            self._tile(kept, chunks)
+            self.tile(kept, chunks)
+        self.close()
+
+    def close(self) -> None:
+        """Gives the operands' buffers back."""
         for loader in self.loaders.values():
             loader.close()
 
@@ -178,7 +207,8 @@ class _Generator:
         room = self.context.scratchpad.limit // BUFFERS // size
         return min(room, max(TARGET_ELEMENTS, prod(self.fold.shape) // TILES))
 
-    def _tile(self, kept: Box, chunks: Sequence[Box]) -> None:
+    def tile(self, kept: Box, chunks: Sequence[Box]) -> None:
+        """Appends the commands of some results, one box of what is reduced after the other."""
         context, fold, role = self.context, self.fold, self.role
         result = open_box(context, fold.target, *kept, fold.location)
         partial = None

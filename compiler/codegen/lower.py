@@ -14,6 +14,7 @@ from compiler.codegen.commands import LOCAL
 from compiler.codegen.context import Context, Place
 from compiler.codegen.context import Mark as ContextMark
 from compiler.codegen.control import lower_case, lower_while
+from compiler.codegen.contraction_dot import reserve_ahead
 from compiler.codegen.copies import copy
 from compiler.codegen.explain import describe_group
 from compiler.codegen.groups import generate
@@ -23,8 +24,10 @@ from compiler.codegen.lifetimes import last_uses
 from compiler.codegen.operands import Operand
 from compiler.codegen.parts import parts_of
 from compiler.codegen.rooms import Rooms
+from compiler.codegen.shared_factors import shared_by
 from compiler.codegen.tile import ProgramOp
 from compiler.errors import CompileError, Location, NoRoomError
+from compiler.ir.loops import Contraction, analyse
 from compiler.ir.ops import HloOp
 from compiler.ir.types import Tensor, tensor_of
 from compiler.ops.views import View
@@ -109,6 +112,7 @@ class Lowering:
         wholes = {value: part.whole for value, part in self._parts.items()}
         self.in_place = InPlace(self.last_uses, wholes)
         self._rooms = Rooms(block, context.config, wholes, on_chip=on_chip)
+        self._shared = shared_by(block, context.config) if on_chip else {}
 
     def main(self, wanted: Sequence[Wanted]) -> None:
         """Appends the commands of the function's block.
@@ -183,12 +187,31 @@ class Lowering:
         elif op.kind == "fused":
             before = self.context.cycles.copy()
             if not self._is_there(op):
+                self._plan_ahead(op, preferred)
                 generate(self.context, op)
             if self._explains:
                 self.explained.append(
                     describe_group(op, self.context.places, self.context.cycles - before))
         else:
             raise CompileError(f"no code for {op.kind}: report the model", op.source)
+
+    def _plan_ahead(self, op: HloOp, preferred: Mapping[SSAValue, Place]) -> None:
+        """Lets a group that reads the left factor of a product behind it know how that will go
+        through it; all that is made up to there gets its places."""
+        shared = self._shared.get(op)
+        if shared is None or not shared.ahead:
+            return
+        between = [other for other in shared.ahead if isinstance(other, HloOp)]
+        for other in between:
+            if other.kind != "constant":
+                self.context.places.update(
+                    (value, self._result_place(value, preferred)) for value in other.results)
+        room, context = self._rooms.room(op), self.context
+        context.scratchpad.limit = min(map(self._rooms.room, (op, *between)))
+        contraction = analyse(between[-1])
+        assert isinstance(contraction, Contraction)
+        reserve_ahead(context, contraction)
+        context.scratchpad.limit = room
 
     def _is_there(self, op: HloOp) -> bool:
         """Whether a group only hands on a value that lies where its result shall lie."""
@@ -203,6 +226,8 @@ class Lowering:
         self.context.tightness = self._rooms.tightness.get(op, 0)
         self.context.scratchpad.limit = self._rooms.room(op)
         self.context.kept = self._rooms.residency.constants
+        shared = self._shared.get(op)
+        self.context.share(shared and shared.factor, keeps=bool(shared and not shared.is_last))
 
     def _result_place(self, value: SSAValue, preferred: Mapping[SSAValue, Place]) -> Place:
         """Where a result goes: where it is wanted, into a larger one, on chip, or the workspace."""

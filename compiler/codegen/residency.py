@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from xdsl.ir import Block, Operation, SSAValue
 
 from compiler.codegen.parts import is_padded
-from compiler.codegen.residents import IN_PLACE_WORKING, Resident
+from compiler.codegen.residents import IN_PLACE_WORKING, OTHER_WORKING, Resident
 from compiler.ir.ops import HloOp
 from compiler.ir.types import tensor_of
 from hw.config import AcceleratorConfig
 
 WORKING = {"dot_general": 4, "convolution": 4, "loop": 8, "concatenate": 8, "pad": 8}
 """What share of the scratchpad a group keeps for its buffers, as divisor."""
-OTHER_WORKING = 4
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Tensors that may stay on chip between the groups that make and use them, and what that saves."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xdsl.ir import Block, Operation, SSAValue
@@ -15,11 +15,14 @@ from compiler.codegen.readable import (
     loads,
     unreadable,
 )
+from compiler.codegen.shared_factors import runs_of
 from compiler.ir.loops import Contraction, Movement, analyse
 from compiler.ir.ops import HloOp, is_constant
 from compiler.ir.types import tensor_of
 from hw.config import AcceleratorConfig
 
+OTHER_WORKING = 4
+"""What share of the scratchpad most groups keep for their buffers, as divisor."""
 IN_PLACE_WORKING = 6
 """What share of the scratchpad, as divisor, a convolution needs that reads its input, padding
 included, where it lies on chip: for weights and a block of results."""
@@ -96,6 +99,7 @@ class _Candidates:
         self.found += [self._constant(value, readers) for value, readers in self.constants.items()
                        if len(readers) > 1]
         self.found += self.buffers
+        self.found += self._shared(operations)
 
     def _note(self, number: int, op: Operation, parts: dict[SSAValue, SSAValue]) -> None:
         readable: set[SSAValue] = set()
@@ -142,6 +146,15 @@ class _Candidates:
         if again:
             self.buffers.append(Resident(weights, number, number, tensor_of(weights).bytes, again,
                                          is_buffer=True))
+
+    def _shared(self, operations: Sequence[Operation]) -> Iterator[Resident]:
+        """Factors that products in a row share, unless they may be on chip as a whole."""
+        room = self.config.scratchpad_bytes - self.config.scratchpad_bytes // OTHER_WORKING
+        for run in runs_of(operations, self.config):
+            value, size = run.factor.value, min(tensor_of(run.factor.value).bytes, room)
+            if size == room or isinstance(value.owner, Block):
+                yield Resident(value, run.first, run.last, size, size * (len(run.readers) - 1),
+                               is_buffer=True)
 
     def _resident(self, value: SSAValue) -> Resident | None:
         if value in self.refused or value not in self.read:
