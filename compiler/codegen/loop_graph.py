@@ -15,6 +15,7 @@ from compiler.ir.types import ElementType, tensor_of
 from compiler.ops.elementwise import bring_to_type, expand
 from compiler.ops.interpret import to_lanes
 from compiler.ops.registry import UnsupportedError
+from compiler.ops.views import View
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,12 @@ def operand_of(context: Context, node: Load | Index) -> Operand:
 
 
 def _walk(node: Load | Index, place: Callable[[SSAValue], Place]) -> Operand:
-    return Operand(None if isinstance(node, Index) else place(node.value), node.view)
+    if isinstance(node, Index):
+        return Operand(None, node.view)
+    where = place(node.value)
+    # What is made inside a larger tensor is read as a whole.
+    view = node.view if where.inside is None else View(node.view.shape, where.inside)
+    return Operand(where, view)
 
 
 def _operand(node: Load | Index | Accumulated, place: Callable[[SSAValue], Place]

@@ -6,6 +6,7 @@ from math import prod
 
 from xdsl.ir import Block, Operation, SSAValue
 
+from compiler.codegen.inplace import overwritten
 from compiler.ir.loops import Contraction, Load, Movement, analyse
 from compiler.ir.ops import HloOp
 from compiler.ir.types import tensor_of
@@ -29,7 +30,8 @@ class Part:
 
 
 def parts_of(block: Block) -> dict[SSAValue, Part]:
-    """Each value that only a concatenation or a pad reads, and that can be made in its result."""
+    """Each value that only a concatenation or a pad reads, and that can be made in its result; of
+    what is padded also the sums it is added up from."""
     found: dict[SSAValue, Part] = {}
     for op in block.ops:
         if isinstance(op, HloOp) and op.kind == "fused":
@@ -131,8 +133,20 @@ def _padded(group: HloOp, movement: Movement) -> Iterator[tuple[SSAValue, Part]]
     assert isinstance(maker, HloOp)
     if _may_be_inside(node.value) and _is_by_array(maker):
         first = sum(a * b for a, b in zip(low, tensor.strides, strict=True))
-        yield node.value, Part(group.results[0], first * tensor.element.size, tensor.strides,
-                               in_dram=False)
+        part = Part(group.results[0], first * tensor.element.size, tensor.strides, in_dram=False)
+        yield from ((value, part) for value in _versions(node.value))
+
+
+def _versions(value: SSAValue) -> Iterator[SSAValue]:
+    """A value, the one that its maker alone reads and may overwrite with it, and so on: the sums of
+    a product that is cut along k."""
+    yield value
+    group = value.owner
+    assert isinstance(group, HloOp)
+    for before in overwritten(group):
+        if _is_made_for(before, group) and _may_be_inside(before):
+            yield from _versions(before)
+            return
 
 
 def _is_by_array(group: HloOp) -> bool:

@@ -16,9 +16,11 @@ from compiler.codegen.parts import is_padded
 from compiler.codegen.residents import IN_PLACE_WORKING, OTHER_WORKING, Resident
 from compiler.ir.ops import HloOp
 from compiler.ir.types import tensor_of
+from compiler.passes.column_slices import WORKING as SLICE_WORKING
 from hw.config import AcceleratorConfig
 
-WORKING = {"dot_general": 4, "convolution": 4, "loop": 8, "concatenate": 8, "pad": 8}
+WORKING = {"dot_general": 4, "convolution": 4, "loop": 8, "concatenate": 8, "pad": 8,
+           "slice": SLICE_WORKING}
 """What share of the scratchpad a group keeps for its buffers, as divisor."""
 
 
@@ -144,10 +146,14 @@ def _improved(candidates: Sequence[Resident], chosen: dict[Resident, int], room:
         last = max((r.last for r in near), default=0)
         around = {r: depth for r, depth in chosen.items()
                   if r not in near and r.first <= last and first <= r.last}
-        # By gain the best ones come first, in order of birth they lie more densely.
+        # By gain the best ones come first, in order of birth they lie more densely. By room those
+        # that have the least come first, and others go below them where there is more.
         by_gain = [resident, *sorted(near, key=lambda r: -r.gain)]
         by_birth = sorted([resident, *near], key=lambda r: (r.first, -r.bytes))
-        again = max((_placed(order, around, room) for order in (by_gain, by_birth)), key=_saved)
+        by_room = [resident, *sorted(near, key=lambda r: (
+            min(room[r.first : r.last + 1]), -r.gain))]
+        again = max((_placed(order, around, room) for order in (by_gain, by_birth, by_room)),
+                    key=_saved)
         if resident in again and _saved(again) > _saved(near) + _saved(around):
             chosen = {r: depth for r, depth in chosen.items() if r not in near} | again
     return chosen
@@ -178,6 +184,14 @@ def _depth(resident: Resident, chosen: Mapping[Resident, int]) -> int:
     return depth
 
 
+def _is_slice(op: Operation) -> bool:
+    """Whether a product makes some columns of a value twice (`column_slices`), or multiplies by
+    them: they were cut to leave just the room that they need."""
+    makers = (op, *(value.owner for value in op.operands))
+    return any(isinstance(maker, HloOp) and maker.kind == "fused" and len(maker.results) > 1
+               and maker.attrs["kind"] == "dot_general" for maker in makers)
+
+
 def working_bytes(op: Operation, config: AcceleratorConfig,
                   resident: Collection[SSAValue] = ()) -> int:
     """What a group usually keeps for its buffers.
@@ -187,7 +201,7 @@ def working_bytes(op: Operation, config: AcceleratorConfig,
     """
     kind = op.attrs["kind"] if isinstance(op, HloOp) and op.kind == "fused" else ""
     if kind == "dot_general" and any(value in resident for value in op.operands):
-        kind = "loop"
+        kind = "slice" if _is_slice(op) else "loop"
     if is_padded(op) and op.operands[0] in resident:
         return config.scratchpad_bytes // IN_PLACE_WORKING
     return config.scratchpad_bytes // WORKING.get(kind, OTHER_WORKING)

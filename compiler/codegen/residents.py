@@ -117,6 +117,9 @@ class _Candidates:
             for load in loads(analysed):
                 if load.value not in parts:
                     self.moved[load.value] += bytes_read(load)
+                elif isinstance(analysed, Contraction):
+                    # An earlier version of the whole would be stored and loaded again.
+                    self.moved[parts[load.value]] += 2 * bytes_read(load)
         for value in op.operands:
             whole = parts.get(value, value)
             self.read.setdefault(whole, []).append(number)

@@ -6,8 +6,9 @@ multiplied while it is on chip, so that it is stored, but only loaded for its la
 
     h_j = f(x @ w1_j + r_j)        p_j = p_(j-1) + h_j @ w2_j
 
-The sums p_j stay on chip, rounded to bf16. Each slice h_j is a tensor of its own; where the later
-reader is cut in the same way it reads slices as well.
+The sums p_j stay on chip, rounded to bf16, all in one place: inside the padding that their reader
+needs (`codegen.parts`). Each slice h_j is a tensor of its own; where the later reader is cut in the
+same way it reads slices as well.
 """
 
 from dataclasses import dataclass
@@ -32,8 +33,9 @@ from compiler.passes.chains import origin
 from compiler.passes.k_slices import contracted, partial_sum
 from compiler.passes.slicing import Slicer
 
-WORKING = 8
-"""This part of the scratchpad is left to what is on its way in and out."""
+WORKING = 16
+"""This part of the scratchpad is left to what is on its way in and out, which is little for a few
+columns."""
 BLOCKS = 2
 """Columns of a slice are so many blocks of the array at least."""
 FEWEST_SLICES = 8
@@ -67,11 +69,10 @@ class Shared:
         value, x = tensor_of(self.value), tensor_of(self.path[0].operands[0])
         room = scratchpad_bytes - scratchpad_bytes // WORKING
         sums = self.second.tensor.with_element(ElementType.BF16).bytes
-        padded = sums * _padding(self.second.results[0])
         if value.bytes + x.bytes <= room:
             return None
         extent, granule = value.shape[self.d], BLOCKS * array_cols
-        beside = sums + max(x.bytes, ceil(padded))
+        beside = x.bytes + ceil(sums * _padding(self.second.results[0]))
         columns = min((room - beside) * extent // value.bytes, extent // FEWEST_SLICES)
         step = max(columns, 0) // granule * granule
         return step if step and extent <= MOST_SLICES * step else None

@@ -161,3 +161,17 @@ def test_residents_that_never_meet_are_placed_as_if_alone(seed: int) -> None:
     alone = [residency._compact(residency._placed(one, {}, room), room) for one in sets]
     both = residency._compact(residency._placed([*sets[1], *sets[0]], {}, room), room)
     assert both == alone[0] | alone[1]
+
+
+def test_what_lives_while_there_is_little_room_is_placed_first() -> None:
+    """As in residual blocks that are multiplied in slices: a block's sums become the input of a
+    convolution, which has the least room and makes what the next slices are made of."""
+    room = [88 if n % 10 == 0 else 98 for n in range(31)]
+    lives = [(begin, begin + 9, 40) for begin in (0, 10, 20)]  # a convolution's result
+    lives += [(begin + 2, begin + 10, 46) for begin in (0, 10, 20)]  # sums
+    lives += [(begin + n, begin + n + 1, 10) for begin in (0, 10, 20) for n in (1, 3, 5, 7)]
+    values = Block(arg_types=[f32] * len(lives)).args
+    residents = [Resident(value, first, last, size, size * max(2, last - first - 2))
+                 for value, (first, last, size) in zip(values, lives, strict=True)]
+    residents.sort(key=lambda r: (-r.gain, r.first))
+    assert residency._chosen(residents, room).keys() == set(residents)

@@ -1,5 +1,6 @@
 """Fast math: what a product reads first and others later is stored, but not loaded for it."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from compiler.codegen.interface import Donation
 from compiler.codegen.lower import Lowered, lower
+from compiler.codegen.parts import parts_of
 from compiler.frontend import Model, load
 from compiler.ir.ops import HloOp, main_function
 from compiler.ir.types import tensor_of
@@ -81,6 +83,37 @@ def test_the_product_loads_none_of_it_and_slices_are_stored_in_their_place() -> 
 
 def test_results_on_the_machine_are_close_to_exact() -> None:
     assert_close(lambda x, residual: block(x, residual, *WEIGHTS.values()), [X, RESIDUAL])
+
+
+SIDE, CHANNELS, FEATURES = 8, 64, 256
+"""Of an image."""
+IMAGE = [floats(1, SIDE, SIDE, n, seed=n, dtype=BF16) for n in (CHANNELS, FEATURES)]
+
+
+def image_block(image: Any, residual: Any) -> Any:
+    """A residual block with a window in its middle, from that on, and the next one's."""
+    def conv(x: Any, size: int, features: int) -> Any:
+        kernel = floats(size, size, x.shape[-1], features, seed=features + size, dtype=BF16)
+        return jax.lax.conv_general_dilated(
+            x, kernel / BF16(size * np.sqrt(x.shape[-1])), (1, 1), "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    wide = relu(conv(relu(image), 1, FEATURES) + residual)
+    return relu(conv(relu(conv(relu(conv(wide, 1, CHANNELS)), 3, CHANNELS)), 1, FEATURES) + wide)
+
+
+def test_sums_are_made_inside_the_padding_that_their_reader_needs() -> None:
+    model = load(export(image_block, *IMAGE))
+    optimise(model.module, relaxed=True, scratchpad_bytes=TINY.scratchpad_bytes,
+             array_cols=TINY.array_cols)
+    function = main_function(model.module)
+    ((part, sums),) = Counter(parts_of(function.body.block).values()).most_common(1)
+    assert sums == 8
+    assert tensor_of(part.whole).shape == (1, SIDE + 2, SIDE + 2, CHANNELS)
+    code = lower(function, TINY, list[Donation]())
+    assert moved(code, Engine.STORE, WORKSPACE_WINDOW) == IMAGE[1].nbytes
+    assert moved(code, Engine.LOAD, WORKSPACE_WINDOW) == IMAGE[1].nbytes
+    assert_close(image_block, IMAGE)
 
 
 def of_a_product_itself(x: Any, first: Any, up: Any, down: Any, again: Any) -> Any:
