@@ -39,6 +39,13 @@ class Copy:
         return self.target.on_chip or (source is not None and source.on_chip)
 
     @property
+    def is_arriving(self) -> bool:
+        """Whether it is from DRAM to the scratchpad, run by run."""
+        source = self.source.place
+        return (source is not None and not source.on_chip and self.target.on_chip
+                and self.target_view.strides[-1] == 1)
+
+    @property
     def is_inside(self) -> bool:
         """Whether it is from scratchpad to scratchpad, run by run."""
         source = self.source.place
@@ -86,6 +93,9 @@ def _copy(context: Context, operands: tuple[Operand, ...], graph: Graph, node: i
     merged = _merged(Copy(operands[0], target, view, location)) if operands else None
     if merged is not None and merged.is_inside:
         _inside(context, merged)
+        return
+    if merged is not None and merged.is_arriving and _suits_dma(merged):
+        _load(context, merged)
         return
     if merged is not None and not merged.is_on_chip:
         if _suits_dma(merged):
@@ -137,6 +147,18 @@ def _suits_dma(copy: Copy) -> bool:
         return False
     return prod(view.shape) == 1 or (
         view.strides[-1] == 1 and view.shape[-1] * unit >= SHORTEST_ROW_BYTES)
+
+
+def _load(context: Context, copy: Copy) -> None:
+    place, unit, dtype = copy.source.place, copy.source.unit, copy.source.dtype
+    assert place is not None
+    shape = copy.source.view.shape
+    steps = _steps(shape, copy.source.view.strides,
+                   [stride * unit for stride in copy.target_view.strides], unit)
+    for transfer in transfers(
+            place.window, place.offset + copy.source.view.offset * unit,
+            copy.target.offset + copy.target_view.offset * unit, steps, dtype, dtype):
+        context.load(transfer, copy.location)
 
 
 def _tile(context: Context, copy: Copy, start: Sequence[int], extents: Sequence[int]) -> None:

@@ -20,7 +20,7 @@ from xdsl.ir import Block, Operation, SSAValue
 
 from compiler.ir.loops import is_contraction
 from compiler.ir.ops import HloOp, erase_unused, insert_before, main_function, make, replace
-from compiler.ir.types import tensor_of
+from compiler.ir.types import ElementType, tensor_of
 from compiler.ops.elementwise import Elementwise
 from compiler.ops.views import ViewOperation
 from compiler.passes.chains import origin
@@ -183,8 +183,9 @@ def _slice(block: Block, chain: Chain, ranges: Sequence[Sequence[tuple[int, int]
     order: list[HloOp] = []
     parts: list[SSAValue] = []
     pending: list[HloOp] = []
+    ways = sum(len(run) > 1 for run in ranges)
     for position in product(*ranges):
-        prepared, opening, middle, closing = _one(chain, slicer, position)
+        prepared, opening, middle, closing = _one(chain, slicer, position, ways)
         busy = any(op.kind == "dot_general" for op in prepared)
         order += [*prepared, *pending, *opening] if busy else [*prepared, *opening, *pending]
         order += middle
@@ -260,9 +261,14 @@ def _join(chain: Chain, ranges: Sequence[Sequence[tuple[int, int]]], parts: list
     return joins
 
 
-def _one(chain: Chain, slicer: Slicer, position: Sequence[tuple[int, int]]
+def _one(chain: Chain, slicer: Slicer, position: Sequence[tuple[int, int]], ways: int
          ) -> tuple[list[HloOp], list[HloOp], list[HloOp], list[HloOp]]:
-    """One slice: what makes its operands, its first contraction, what follows, its last one."""
+    """One slice: what makes its operands, its first contraction, what follows, its last one.
+
+    Args:
+        ways: in which the chain is cut. A right factor that is cut in fewer is one of several
+            slices.
+    """
     first, middle, last = (chain.members[0], chain.members[1 : chain.second],
                            chain.members[chain.second :])
     inside = {op.results[0] for op in chain.members}
@@ -273,7 +279,10 @@ def _one(chain: Chain, slicer: Slicer, position: Sequence[tuple[int, int]]
         assert found is not None
         for value, cuts in zip(op.operands, found, strict=True):
             if value not in inside:
-                slicer.slice(value, cuts)
+                part = slicer.slice(value, cuts)
+                if op.kind == "dot_general" and value is op.operands[1] and len(cuts) < ways \
+                        and _is_view(part):
+                    slicer.know(value, cuts, slicer.copy(part))
     for group in ([first], middle, last):
         stages.append(len(slicer.made))
         for op in group:
@@ -284,6 +293,21 @@ def _one(chain: Chain, slicer: Slicer, position: Sequence[tuple[int, int]]
     stages.append(len(slicer.made))
     made = [slicer.made[a:b] for a, b in pairwise(stages)]
     return made[0], made[1], made[2], made[3]
+
+
+def _is_view(value: SSAValue) -> bool:
+    """Whether a factor that the array multiplies by as it is consists of rows of a larger value:
+    each of several products would load them."""
+    op, is_cut = value.owner, False
+    if tensor_of(value).element is not ElementType.BF16:
+        return False
+    while isinstance(op, HloOp) and isinstance(op.definition, ViewOperation):
+        last = op.tensor.rank - 1
+        if op.kind == "transpose" and op.attrs["permutation"][last] != last:
+            return False
+        is_cut = is_cut or op.kind == "slice"
+        op = op.operands[0].owner
+    return is_cut and not (isinstance(op, HloOp) and op.kind == "constant")
 
 
 class Exclusive:

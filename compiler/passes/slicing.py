@@ -167,6 +167,12 @@ class Slicer:
             "limit_indices": tuple(b for _, b in bounds),
             "strides": (1,) * tensor.rank}, location=op.source if isinstance(op, HloOp) else None))
 
+    def copy(self, value: SSAValue) -> SSAValue:
+        """The value as a tensor of its own, which may stay on chip for several readers."""
+        op = value.owner
+        return self._add(make("concatenate", [value], None, {"dimension": 0},
+                              location=op.source if isinstance(op, HloOp) else None))
+
     def twin(self, value: SSAValue) -> SSAValue:
         """The result of the same elementwise operation once more, through the same views, for those
         who read it later: as a second result of the same group it is stored, while the first one
