@@ -27,6 +27,9 @@ from compiler.passes.slicing import Slicer
 
 ROOM = 8
 """This part of the scratchpad is left to the factors on their way in."""
+CONVOLUTION_ROOM = 3
+"""This part of the scratchpad a slice of a convolution's input may fill: the next one is loaded at
+the same time, and weights and results need room as well."""
 GRANULE = 64
 """Columns of a slice are a multiple."""
 MOST_SLICES = 5
@@ -72,6 +75,8 @@ def k_slices(module: ModuleOp, scratchpad_bytes: int, accumulator_bytes: int) ->
     for op in list(block.ops):
         if isinstance(op, HloOp) and op.kind == "dot_general" and op.parent is block:
             _consider(op, scratchpad_bytes, accumulator_bytes)
+        elif isinstance(op, HloOp) and op.kind == "convolution" and op.parent is block:
+            _consider_convolution(op, scratchpad_bytes)
     erase_unused(block)
 
 
@@ -80,13 +85,33 @@ def _consider(op: HloOp, scratchpad_bytes: int, accumulator_bytes: int) -> None:
     if d is None:
         return
     pair = _pair(op, d)
+    (other,) = op.attrs["dot_dimension_numbers"]["rhs_contracting_dimensions"]
     step = pair.step(scratchpad_bytes) if pair is not None else None
     if step is not None:
-        _slice(op, d, step, Slicer(Exclusive([op])))
+        _slice(op, (d, other), step, Slicer(Exclusive([op])))
         return
     step = _step_alone(op, d, scratchpad_bytes, accumulator_bytes)
     if step is not None:
-        _slice(op, d, step, Slicer(lambda _: False))
+        _slice(op, (d, other), step, Slicer(lambda _: False))
+
+
+def _consider_convolution(op: HloOp, scratchpad_bytes: int) -> None:
+    """A convolution of an input that does not stay on chip loads all weights for each band of it;
+    a slice of the channels may stay."""
+    left, weights = (tensor_of(value) for value in op.operands)
+    if left.element is not ElementType.BF16 or 1 < op.attrs["feature_group_count"] * op.attrs[
+            "batch_group_count"]:
+        return
+    dims = op.attrs["dimension_numbers"]
+    d = dims["input_feature_dimension"]
+    room = scratchpad_bytes // CONVOLUTION_ROOM
+    longest = room * left.shape[d] // left.bytes // GRANULE * GRANULE
+    count = -(-left.shape[d] // longest) if longest else MOST_SLICES + 1
+    sums = op.tensor.with_element(ElementType.BF16).bytes
+    # A band of the input and its halo are about as large as a slice.
+    if 1 < count <= MOST_SLICES and weights.bytes > (count - 1) * 2 * sums:
+        step = -(-left.shape[d] // (count * GRANULE)) * GRANULE
+        _slice(op, (d, dims["kernel_input_feature_dimension"]), step, Slicer(lambda _: False))
 
 
 def contracted(op: HloOp) -> int | None:
@@ -134,15 +159,14 @@ def _product_behind(value: SSAValue) -> HloOp | None:
     return op if isinstance(op, HloOp) and op.kind == "dot_general" else None
 
 
-def _slice(second: HloOp, d: int, step: int, slicer: Slicer) -> None:
-    """Replaces a product by the sum of its slices along dimension `d` of its left factor."""
-    extent = tensor_of(second.operands[0]).shape[d]
-    (other,) = second.attrs["dot_dimension_numbers"]["rhs_contracting_dimensions"]
+def _slice(second: HloOp, dims: tuple[int, int], step: int, slicer: Slicer) -> None:
+    """Replaces a contraction by the sum of its slices along a dimension of each factor."""
+    extent = tensor_of(second.operands[0]).shape[dims[0]]
     sums: SSAValue | None = None
     for start in range(0, extent, step):
         size = min(step, extent - start)
         factors = [slicer.slice(value, ((k, start, size),))
-                   for value, k in zip(second.operands, (d, other), strict=True)]
+                   for value, k in zip(second.operands, dims, strict=True)]
         made = partial_sum(second, factors, sums, last=start + size == extent)
         slicer.made += made
         sums = made[-1].results[0]
@@ -155,7 +179,7 @@ def partial_sum(second: HloOp, factors: Sequence[SSAValue], sums: SSAValue | Non
              ) -> list[HloOp]:
     """The product of a slice, and what there is already added to it."""
     wide = second.tensor.with_element(ElementType.F32)
-    made = [make("dot_general", factors, [wide], dict(second.attrs), location=second.source)]
+    made = [make(second.kind, factors, [wide], dict(second.attrs), location=second.source)]
     if sums is not None:
         made.append(make("convert", [sums], [wide], location=second.source))
         made.append(make("add", [made[0].results[0], made[1].results[0]], [wide],
