@@ -1,7 +1,7 @@
 """The nodes of a loop as a graph of vector operations."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from xdsl.ir import SSAValue
@@ -72,7 +72,13 @@ def operand_of(context: Context, node: Load | Index) -> Operand:
 
 
 def _walk(node: Load | Index, place: Callable[[SSAValue], Place]) -> Operand:
-    return Operand(None if isinstance(node, Index) else place(node.value), node.view)
+    if isinstance(node, Index):
+        return Operand(None, node.view)
+    found = place(node.value)
+    if found.inside is None:
+        return Operand(found, node.view)
+    assert node.view.is_whole
+    return Operand(found, replace(node.view, strides=found.inside))
 
 
 def _operand(node: Load | Index | Accumulated, place: Callable[[SSAValue], Place]

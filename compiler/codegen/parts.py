@@ -6,6 +6,7 @@ from math import prod
 
 from xdsl.ir import Block, Operation, SSAValue
 
+from compiler.codegen.inplace import overwritten
 from compiler.ir.loops import Contraction, Load, Movement, analyse
 from compiler.ir.ops import HloOp
 from compiler.ir.types import tensor_of
@@ -29,14 +30,15 @@ class Part:
 
 
 def parts_of(block: Block) -> dict[SSAValue, Part]:
-    """Each value that only a concatenation or a pad reads, and that can be made in its result."""
+    """Each value that only a concatenation or a pad reads, and that can be made in its result; of
+    sums that are made one in the place of the other, all."""
     found: dict[SSAValue, Part] = {}
     for op in block.ops:
         if isinstance(op, HloOp) and op.kind == "fused":
             if op.attrs["kind"] == "concatenate":
                 found.update(_runs(op, _movement(op)))
             elif op.attrs["kind"] == "pad":
-                found.update(_padded(op, _movement(op)))
+                found.update(_with_sums(_padded(op, _movement(op))))
     # A part of a part belongs to the outermost whole.
     return {value: _outermost(found, part) for value, part in found.items()}
 
@@ -133,6 +135,23 @@ def _padded(group: HloOp, movement: Movement) -> Iterator[tuple[SSAValue, Part]]
         first = sum(a * b for a, b in zip(low, tensor.strides, strict=True))
         yield node.value, Part(group.results[0], first * tensor.element.size, tensor.strides,
                                in_dram=False)
+
+
+def _with_sums(found: Iterator[tuple[SSAValue, Part]]) -> Iterator[tuple[SSAValue, Part]]:
+    """Values and, one before the other, the sums that their makers add to and nobody else reads:
+    they grow in the place of the last one."""
+    for value, part in found:
+        yield value, part
+        while (before := _overwritten(value)) is not None:
+            yield before, part
+            value = before
+
+
+def _overwritten(value: SSAValue) -> SSAValue | None:
+    group = value.owner
+    assert isinstance(group, HloOp)
+    return next((v for v in overwritten(group) if _is_made_for(v, group) and _may_be_inside(v)),
+                None)
 
 
 def _is_by_array(group: HloOp) -> bool:

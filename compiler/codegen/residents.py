@@ -113,6 +113,9 @@ class _Candidates:
             for load in loads(analysed):
                 if load.value not in parts:
                     self.moved[load.value] += bytes_read(load)
+                elif not isinstance(analysed, Movement):
+                    # A sum that is added to would be stored and loaded.
+                    self.moved[parts[load.value]] += 2 * bytes_read(load)
         for value in op.operands:
             whole = parts.get(value, value)
             self.read.setdefault(whole, []).append(number)

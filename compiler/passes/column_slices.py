@@ -67,11 +67,10 @@ class Shared:
         value, x = tensor_of(self.value), tensor_of(self.path[0].operands[0])
         room = scratchpad_bytes - scratchpad_bytes // WORKING
         sums = self.second.tensor.with_element(ElementType.BF16).bytes
-        padded = sums * _padding(self.second.results[0])
         if value.bytes + x.bytes <= room:
             return None
         extent, granule = value.shape[self.d], BLOCKS * array_cols
-        beside = sums + max(x.bytes, ceil(padded))
+        beside = x.bytes + ceil(sums * _padding(self.second.results[0]))
         columns = min((room - beside) * extent // value.bytes, extent // FEWEST_SLICES)
         step = max(columns, 0) // granule * granule
         return step if step and extent <= MOST_SLICES * step else None
@@ -137,7 +136,7 @@ def _is_made(value: SSAValue) -> bool:
 
 def _padding(value: SSAValue) -> float:
     """How many times as large a value is with the padding around it that a convolution needs which
-    reads what is made of it: the whole sum is put into that."""
+    reads what is made of it: all sums are made in that."""
     user = only_user(value)
     while user is not None and isinstance(user.definition, Elementwise):
         user = only_user(user.results[0])

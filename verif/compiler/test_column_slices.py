@@ -9,6 +9,7 @@ import pytest
 
 from compiler.codegen.interface import Donation
 from compiler.codegen.lower import Lowered, lower
+from compiler.codegen.parts import parts_of
 from compiler.frontend import Model, load
 from compiler.ir.ops import HloOp, main_function
 from compiler.ir.types import tensor_of
@@ -108,3 +109,32 @@ def test_what_a_product_makes_alone_stays_whole() -> None:
 def test_otherwise_it_stays_whole(scratchpad: int, relaxed: bool) -> None:
     model = optimised(relaxed=relaxed, scratchpad_bytes=scratchpad)
     assert columns(model) == [[NARROW], [WIDE], [NARROW], [WIDE]]
+
+
+def padded(x: Any, residual: Any, first: Any, up: Any, down: Any, kernel: Any, again: Any) -> Any:
+    """The next block has a convolution, whose input has padding around it."""
+    wide = relu(relu(x @ first) @ up + residual)
+    window = jax.lax.conv_general_dilated(
+        relu(wide @ down), kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return relu(relu(window) @ again + wide)
+
+
+def test_sums_grow_inside_the_padding_of_their_reader() -> None:
+    x, residual = (a.reshape(1, 4, ROWS // 4, -1) for a in (X, RESIDUAL))
+    first, up, down, again = WEIGHTS.values()
+    kernel = floats(3, 3, NARROW, NARROW, seed=9, dtype=BF16) / BF16(24)
+    weights = dict(enumerate([first, up, down, kernel, again], 2))
+    text = export(padded, x, residual, *weights.values())
+    model = load(text, bind={f"arg{n}": w for n, w in weights.items()})
+    optimise(model.module, relaxed=True, scratchpad_bytes=TINY.scratchpad_bytes,
+             array_cols=TINY.array_cols)
+    parts = parts_of(main_function(model.module).body.block)
+    inside = [part for part in parts.values() if part.strides is not None and not part.in_dram]
+    assert len(inside) == WIDE // step(model)
+    assert len({part.whole for part in inside}) == 1
+    assert_close(lambda x, residual: padded(x, residual, *weights.values()), [x, residual])
+
+
+def step(model: Model) -> int:
+    """Columns of a slice."""
+    return next(made[0] for made in columns(model) if len(made) > 1)
