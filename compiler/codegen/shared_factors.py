@@ -9,7 +9,7 @@ through the factor in the same slabs.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xdsl.ir import Block, Operation, SSAValue
+from xdsl.ir import Block, Operation
 
 from compiler.codegen.contraction_prepare import scheme
 from compiler.ir.loops import Contraction, Load, Loop, analyse
@@ -123,6 +123,7 @@ def _multiplied(contraction: Contraction, config: AcceleratorConfig) -> Load | N
 def _is_small(op: Operation, config: AcceleratorConfig) -> bool:
     if isinstance(op, HloOp) and op.kind == "constant":
         return True
-    values: Sequence[SSAValue] = (*op.operands, *op.results) if isinstance(op, HloOp) and op.kind == "fused" else ()
-    return bool(values) and sum(
-        tensor_of(value).bytes for value in values) <= config.scratchpad_bytes // SMALL
+    if not isinstance(op, HloOp) or op.kind != "fused":
+        return False
+    touched = sum(tensor_of(value).bytes for value in (*op.operands, *op.results))
+    return touched <= config.scratchpad_bytes // SMALL

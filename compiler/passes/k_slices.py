@@ -99,8 +99,8 @@ def _consider_convolution(op: HloOp, scratchpad_bytes: int) -> None:
     """A convolution of an input that does not stay on chip loads all weights for each band of it;
     a slice of the channels may stay."""
     left, weights = (tensor_of(value) for value in op.operands)
-    if left.element is not ElementType.BF16 or 1 < op.attrs["feature_group_count"] * op.attrs[
-            "batch_group_count"]:
+    groups = op.attrs.get("feature_group_count", 1) * op.attrs.get("batch_group_count", 1)
+    if left.element is not ElementType.BF16 or groups > 1:
         return
     dims = op.attrs["dimension_numbers"]
     d = dims["input_feature_dimension"]
