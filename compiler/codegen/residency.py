@@ -72,8 +72,6 @@ def _chosen(candidates: Sequence[Resident], room: Sequence[int]) -> dict[Residen
     """Residents for which there is room, with their distances from the top; without buffers,
     which have got their room now."""
     chosen = _improved(candidates, _placed(candidates, {}, room), room)
-    # There may be room for more below those that lie close together.
-    chosen = _improved(candidates, _compact(chosen, room), room)
     return _compact({r: depth for r, depth in chosen.items() if not r.is_buffer}, room)
 
 
@@ -143,39 +141,22 @@ def _improved(candidates: Sequence[Resident], chosen: dict[Resident, int], room:
     for resident in sorted(candidates, key=lambda r: -r.saved):
         if resident in chosen or resident.bytes > min(room[resident.first : resident.last + 1]):
             continue
-        near = _meeting([resident], chosen)
-        better = _with(resident, near, chosen, room) or _with(
-            resident, _meeting([resident, *near], chosen), chosen, room)
-        chosen = better or chosen
+        near = {r: depth for r, depth in chosen.items() if r.meets(resident)}
+        first = min((r.first for r in near), default=0)
+        last = max((r.last for r in near), default=0)
+        around = {r: depth for r, depth in chosen.items()
+                  if r not in near and r.first <= last and first <= r.last}
+        # By gain the best ones come first, in order of birth they lie more densely. By room those
+        # that have the least come first, and others go below them where there is more.
+        by_gain = [resident, *sorted(near, key=lambda r: -r.gain)]
+        by_birth = sorted([resident, *near], key=lambda r: (r.first, -r.bytes))
+        by_room = [resident, *sorted(near, key=lambda r: (
+            min(room[r.first : r.last + 1]), -r.gain))]
+        again = max((_placed(order, around, room) for order in (by_gain, by_birth, by_room)),
+                    key=_saved)
+        if resident in again and _saved(again) > _saved(near) + _saved(around):
+            chosen = {r: depth for r, depth in chosen.items() if r not in near} | again
     return chosen
-
-
-def _meeting(residents: Sequence[Resident], chosen: Mapping[Resident, int]) -> list[Resident]:
-    """Those that live at the same time as one of some residents does."""
-    first, last = min(r.first for r in residents), max(r.last for r in residents)
-    return [r for r in chosen if r.first <= last and first <= r.last
-            and any(r.meets(other) for other in residents)]
-
-
-def _with(resident: Resident, near: Sequence[Resident], chosen: dict[Resident, int],
-          room: Sequence[int]) -> dict[Resident, int] | None:
-    """The chosen ones with one more, if that saves more than those of them that have to go.
-
-    Args:
-        near: those that are placed again.
-    """
-    around = {r: chosen[r] for r in _meeting(near, chosen) if r not in near} if near else {}
-    orders = (
-        [resident, *sorted(near, key=lambda r: -r.gain)],  # the best ones first
-        sorted([resident, *near], key=lambda r: (r.first, -r.bytes)),  # they lie more densely
-        # What lives where there is least room, then others below it where there is more.
-        [resident, *sorted(near, key=lambda r: (min(room[r.first : r.last + 1]), -r.gain))],
-        sorted([resident, *near], key=lambda r: (r.first - r.last, r.first)),
-    )
-    again = max((_placed(order, around, room) for order in orders), key=_saved)
-    if resident not in again or _saved(again) <= _saved(near) + _saved(around):
-        return None
-    return {r: depth for r, depth in chosen.items() if r not in near} | again
 
 
 def _saved(residents: Iterable[Resident]) -> int:
@@ -189,10 +170,9 @@ def _depth(resident: Resident, chosen: Mapping[Resident, int]) -> int:
     # `meets`, for thousands of pairs.
     met = {other: depth for other, depth in chosen.items()
            if other.first <= last and first <= other.last}
-    partners = {partner: met[partner] for partner in met if resident.shares_with(partner)}
-    shared = [place for place in partners.values() if not any(
-        partners.get(other) != place and depth < place + resident.bytes
-        and place < depth + other.bytes for other, depth in met.items())]
+    shared = [met[partner] for partner in met if resident.shares_with(partner) and not any(
+        other is not partner and depth < met[partner] + resident.bytes
+        and met[partner] < depth + other.bytes for other, depth in met.items())]
     if shared:
         return min(shared)
     taken = sorted((depth, depth + other.bytes) for other, depth in met.items())

@@ -1,7 +1,6 @@
 """Tensors that stay on chip: what reaches DRAM, and that nothing else changes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -176,27 +175,3 @@ def test_what_lives_while_there_is_little_room_is_placed_first() -> None:
                  for value, (first, last, size) in zip(values, lives, strict=True)]
     residents.sort(key=lambda r: (-r.gain, r.first))
     assert residency._chosen(residents, room).keys() == set(residents)
-
-
-def _residents(*lives: tuple[int, int, int]) -> list[Resident]:
-    """(first, last, bytes) each; one that is read twice for a byte stored saves three."""
-    values = Block(arg_types=[f32] * len(lives)).args
-    return [Resident(value, *life, 3 * life[2])
-            for value, life in zip(values, lives, strict=True)]
-
-
-def test_what_lives_long_gives_way_to_one_more() -> None:
-    """Short lives lie at the top, and the long one between them and the one that is left out."""
-    short, long, more = _residents((0, 1, 20), (1, 5, 60), (5, 6, 40))
-    placed = residency._placed([short, long], {}, [100] * 7)
-    assert placed == {short: 0, long: 20}
-    assert residency._placed([more], placed, [100] * 7) == placed
-    assert set(residency._improved([short, long, more], placed, [100] * 7)) == {short, long, more}
-
-
-def test_sums_of_a_chain_share_one_place() -> None:
-    """The middle one shares it with the one before and the one behind."""
-    before, behind, middle = _residents((0, 2, 30), (4, 6, 30), (2, 4, 30))
-    middle = replace(middle, takes_over=(before.value,))
-    behind = replace(behind, takes_over=(middle.value,))
-    assert set(residency._placed([before, behind, middle], {}, [30] * 7).values()) == {0}
