@@ -27,6 +27,8 @@ from compiler.passes.slicing import Slicer
 
 ROOM = 8
 """This part of the scratchpad is left to the factors on their way in."""
+CONVOLUTION_WORKING = 4
+"""This part is left to a convolution's weights and results."""
 CONVOLUTION_ROOM = 3
 """This part of the scratchpad a slice of a convolution's input may fill: the next one is loaded at
 the same time, and weights and results need room as well."""
@@ -100,7 +102,8 @@ def _consider_convolution(op: HloOp, scratchpad_bytes: int) -> None:
     a slice of the channels may stay."""
     left, weights = (tensor_of(value) for value in op.operands)
     groups = op.attrs.get("feature_group_count", 1) * op.attrs.get("batch_group_count", 1)
-    if left.element is not ElementType.BF16 or groups > 1:
+    most = scratchpad_bytes - scratchpad_bytes // CONVOLUTION_WORKING
+    if left.element is not ElementType.BF16 or groups > 1 or left.bytes <= most:
         return
     dims = op.attrs["dimension_numbers"]
     d = dims["input_feature_dimension"]
