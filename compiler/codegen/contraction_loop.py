@@ -71,23 +71,23 @@ class ContractionLoop:
         self.column_runs: dict[Hashable, list[tuple[int, Line]]] = {}
         # The places of both operands are one region: two could leave no room between them.
         first, total = sum(activations.slots), sum((*activations.slots, *weights.slots))
-        held = self._take_over()
+        self.region, held = self._take_over()
         if self.region is None and total:
             self.region = context.scratchpad.allocate(total, location)
         self.residents = (Residents(context, activations, self.region or 0, location, held),
                           Residents(context, weights, (self.region or 0) + first, location))
 
-    def _take_over(self) -> Sequence[Hashable]:
-        """What a product before left of the activations, if this one holds as much of them, in its
-        region."""
-        staying, self.region = self.context.staying, None
+    def _take_over(self) -> tuple[int | None, Sequence[Hashable]]:
+        """The region in which a product before left activations, and what is there; none unless
+        this one holds as much of them."""
+        staying = self.context.staying
         if staying is None or self.plan is None:
-            return ()
+            return None, ()
         if self.weights.slots or staying.slots != tuple(self.activations.slots):
             self.context.give_up()
-            return ()
-        self.region, self.context.staying = staying.region, None
-        return staying.held
+            return None, ()
+        self.context.staying = None
+        return staying.region, staying.held
 
     def _hand_on(self) -> bool:
         """Leaves the activations that are held to the next product; whether it wants them."""

@@ -149,7 +149,8 @@ def generate(context: Context, fold: Fold, across: bool) -> None:
 
 def _by_slabs(context: Context, fold: Fold, number: int) -> None:
     """The reduction of an operand's rows, slab by slab as a product behind it holds them."""
-    assert context.ahead is not None and context.staying is not None
+    assert context.ahead is not None
+    assert context.staying is not None
     (rows, columns), flags = fold.shape, (False, True, True)
     operands = tuple(
         Operand(o.place, View((rows, 1, columns), (o.view.strides[0], 0, o.view.strides[1]),

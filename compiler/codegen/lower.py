@@ -13,8 +13,8 @@ from xdsl.ir import Block, Operation, OpResult, Region, SSAValue
 from compiler.codegen.commands import LOCAL
 from compiler.codegen.context import Context, Place
 from compiler.codegen.context import Mark as ContextMark
-from compiler.codegen.control import lower_case, lower_while
 from compiler.codegen.contraction_dot import reserve_ahead
+from compiler.codegen.control import lower_case, lower_while
 from compiler.codegen.copies import copy
 from compiler.codegen.explain import describe_group
 from compiler.codegen.groups import generate
@@ -227,7 +227,8 @@ class Lowering:
         self.context.scratchpad.limit = self._rooms.room(op)
         self.context.kept = self._rooms.residency.constants
         shared = self._shared.get(op)
-        self.context.share(shared and shared.factor, keeps=bool(shared and not shared.is_last))
+        self.context.share(None if shared is None else shared.factor,
+                           keeps=shared is not None and not shared.is_last)
 
     def _result_place(self, value: SSAValue, preferred: Mapping[SSAValue, Place]) -> Place:
         """Where a result goes: where it is wanted, into a larger one, on chip, or the workspace."""

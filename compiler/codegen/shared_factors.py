@@ -122,6 +122,7 @@ def _multiplied(contraction: Contraction, config: AcceleratorConfig) -> Load | N
 def _is_small(op: Operation, config: AcceleratorConfig) -> bool:
     if isinstance(op, HloOp) and op.kind == "constant":
         return True
-    values: Sequence[SSAValue] = (*op.operands, *op.results) if isinstance(op, HloOp) and op.kind == "fused" else ()
+    values: Sequence[SSAValue] = (
+        (*op.operands, *op.results) if isinstance(op, HloOp) and op.kind == "fused" else ())
     return bool(values) and sum(
         tensor_of(value).bytes for value in values) <= config.scratchpad_bytes // SMALL

@@ -12,19 +12,20 @@ import isthmus
 from benchmarks.networks.llama import rms_norm
 from benchmarks.networks.network import Array
 from benchmarks.networks.traffic import predict
-from compiler.codegen import contraction_dot, lower
+from compiler.codegen import lower
 from hw.config import TINY
 from hw.isa.program import Program
 from verif.codegen.harness import execute
 from verif.compiler.models import floats
 
 ROWS, WIDTH, COLUMNS = 32, 384, 96
-"""The left factor fills most of the tiny machine's scratchpad; the accumulators hold some columns."""
+"""The left factor fills most of the scratchpad; the accumulators hold some of the columns."""
 
 
 def weights(count: int) -> dict[str, Array]:
-    return {f"arg{n + 1}": floats(WIDTH, COLUMNS, seed=n, dtype=jnp.bfloat16) / np.sqrt(WIDTH).astype(
-        jnp.bfloat16) for n in range(count)}
+    scale = np.sqrt(WIDTH).astype(jnp.bfloat16)
+    return {f"arg{n + 1}": floats(WIDTH, COLUMNS, seed=n, dtype=jnp.bfloat16) / scale
+            for n in range(count)}
 
 
 def compiled(function: Callable[..., Any], x: Array, bind: dict[str, Array], **options: Any
@@ -48,7 +49,7 @@ def loaded(program: Program, x: Array) -> int:
 def test_products_in_a_row_load_what_they_share_once(monkeypatch: pytest.MonkeyPatch) -> None:
     x, bind = floats(ROWS, WIDTH, dtype=jnp.bfloat16), weights(3)
     shared = compiled(products, x, bind)
-    monkeypatch.setattr(lower, "shared_by", lambda block, config: {})
+    monkeypatch.setattr(lower, "shared_by", lambda *_: {})
     alone = compiled(products, x, bind)
     assert loaded(alone, x) - loaded(shared, x) > x.nbytes
     for a, b in zip(execute(shared, [x]), execute(alone, [x]), strict=True):
@@ -59,7 +60,7 @@ def test_a_sum_of_squares_brings_the_slabs_of_the_product_behind_it(
         monkeypatch: pytest.MonkeyPatch) -> None:
     x, bind = floats(ROWS, WIDTH, dtype=jnp.bfloat16), weights(2)
     shared = compiled(normed, x, bind, fast_math=True)
-    monkeypatch.setattr(lower, "reserve_ahead", lambda context, contraction: None)
+    monkeypatch.setattr(lower, "reserve_ahead", lambda *_: None)
     alone = compiled(normed, x, bind, fast_math=True)
     assert loaded(alone, x) - loaded(shared, x) > x.nbytes // 2
     for a, b in zip(execute(shared, [x]), execute(alone, [x]), strict=True):
