@@ -279,10 +279,10 @@ def _one(chain: Chain, slicer: Slicer, position: Sequence[tuple[int, int]], ways
         assert found is not None
         for value, cuts in zip(op.operands, found, strict=True):
             if value not in inside:
-                part = slicer.slice(value, cuts)
+                outside = slicer.slice(value, cuts)
                 if op.kind == "dot_general" and value is op.operands[1] and len(cuts) < ways \
-                        and _is_view(part):
-                    slicer.know(value, cuts, slicer.copy(part))
+                        and _is_view(outside):
+                    slicer.know(value, cuts, slicer.copy(outside))
     for group in ([first], middle, last):
         stages.append(len(slicer.made))
         for op in group:

@@ -96,23 +96,27 @@ def test_argument_is_not_loaded_for_each_head(rng: np.random.Generator) -> None:
     assert moved.bytes_read <= 1.05 * (8 * x.nbytes + 3 * 512 * 513 * 2)
 
 
-def grouped_attention(tokens: int, groups: int, rng: np.random.Generator) -> Any:
+def grouped_attention(tokens: int, groups: int, size: int, rng: np.random.Generator) -> Any:
     """A function of queries, keys and values, with `groups` query heads for each of two keys."""
     def function(queries: Any, keys: Any, values: Any) -> Any:
         scores = jnp.einsum("hgqd,hkd->hgqk", queries, keys, preferred_element_type=jnp.float32)
         weighted = jax.nn.softmax(scores, axis=-1).astype(queries.dtype)
         return jnp.einsum("hgqk,hkd->hgqd", weighted, values)
 
-    shared = 2, tokens, 16
+    shared = 2, tokens, size
     return function, [random(rng, shape, "bfloat16") for shape in (
-        (2, groups, tokens, 16), shared, shared)]
+        (2, groups, tokens, size), shared, shared)]
 
 
 def test_query_heads_load_the_keys_they_share_once(rng: np.random.Generator) -> None:
-    function, inputs = grouped_attention(64, 4, rng)
+    function, inputs = grouped_attention(128, 4, 64, rng)
+    moved = predict(compile_module(export(function, *inputs), load("default"), Options()), inputs)
+    assert moved.bytes_read <= 1.05 * sum(x.nbytes for x in inputs)
+
+
+def test_bits_of_query_heads_with_keys_in_common(rng: np.random.Generator) -> None:
+    function, inputs = grouped_attention(32, 3, 16, rng)
     module = export(function, *inputs)
-    fused, plain = (compile_module(module, load("tiny"), Options(fusion=level))
+    fused, plain = (execute(compile_module(module, load("tiny"), Options(fusion=level)), inputs)
                     for level in ("full", "none"))
-    assert predict(fused, inputs).bytes_read <= 1.05 * sum(x.nbytes for x in inputs)
-    a, b = (execute(program, inputs) for program in (fused, plain))
-    assert a[0].tobytes() == b[0].tobytes()
+    assert fused[0].tobytes() == plain[0].tobytes()
