@@ -40,10 +40,11 @@ class Copy:
 
     @property
     def is_arriving(self) -> bool:
-        """Whether it is from DRAM to the scratchpad, run by run."""
-        source = self.source.place
+        """Whether it is from DRAM to one run of the scratchpad. What goes inside of padding had
+        better not wait until that is cleared."""
+        source, view = self.source.place, self.target_view
         return (source is not None and not source.on_chip and self.target.on_chip
-                and self.target_view.strides[-1] == 1)
+                and view.strides == row_major(view.shape))
 
     @property
     def is_inside(self) -> bool:
@@ -95,7 +96,9 @@ def _copy(context: Context, operands: tuple[Operand, ...], graph: Graph, node: i
         _inside(context, merged)
         return
     if merged is not None and merged.is_arriving and _suits_dma(merged):
-        _load(context, merged)
+        elements = max(TARGET_BYTES // operands[0].unit, 1)
+        for start, extents in tiles(merged.source.view.shape, elements, LEVELS + 1):
+            _load(context, merged, start, extents)
         return
     if merged is not None and not merged.is_on_chip:
         if _suits_dma(merged):
@@ -149,15 +152,15 @@ def _suits_dma(copy: Copy) -> bool:
         view.strides[-1] == 1 and view.shape[-1] * unit >= SHORTEST_ROW_BYTES)
 
 
-def _load(context: Context, copy: Copy) -> None:
+def _load(context: Context, copy: Copy, start: Sequence[int], extents: Sequence[int]) -> None:
+    """Loads a tile to its place."""
     place, unit, dtype = copy.source.place, copy.source.unit, copy.source.dtype
     assert place is not None
-    shape = copy.source.view.shape
-    steps = _steps(shape, copy.source.view.strides,
-                   [stride * unit for stride in copy.target_view.strides], unit)
+    local = [stride * unit for stride in copy.target_view.strides]
+    steps = _steps(extents, copy.source.view.strides, local, unit)
     for transfer in transfers(
-            place.window, place.offset + copy.source.view.offset * unit,
-            copy.target.offset + copy.target_view.offset * unit, steps, dtype, dtype):
+            place.window, place.offset + _first(copy.source.view, start) * unit,
+            copy.target.offset + _first(copy.target_view, start) * unit, steps, dtype, dtype):
         context.load(transfer, copy.location)
 
 

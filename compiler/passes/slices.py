@@ -298,15 +298,15 @@ def _one(chain: Chain, slicer: Slicer, position: Sequence[tuple[int, int]], ways
 def _is_view(value: SSAValue) -> bool:
     """Whether a factor that the array multiplies by as it is consists of rows of a larger value:
     each of several products would load them."""
-    op, is_cut = value.owner, False
+    is_cut = False
     if tensor_of(value).element is not ElementType.BF16:
         return False
-    while isinstance(op, HloOp) and isinstance(op.definition, ViewOperation):
+    while isinstance(op := value.owner, HloOp) and isinstance(op.definition, ViewOperation):
         last = op.tensor.rank - 1
         if op.kind == "transpose" and op.attrs["permutation"][last] != last:
             return False
         is_cut = is_cut or op.kind == "slice"
-        op = op.operands[0].owner
+        value = op.operands[0]
     return is_cut and not (isinstance(op, HloOp) and op.kind == "constant")
 
 

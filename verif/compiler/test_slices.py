@@ -94,3 +94,29 @@ def test_argument_is_not_loaded_for_each_head(rng: np.random.Generator) -> None:
     function, x = cached_attention(128, 8, 64, rng, begin=lambda x: x)
     moved = predict(compile_module(export(function, x), load("default"), Options()), [x])
     assert moved.bytes_read <= 1.05 * (8 * x.nbytes + 3 * 512 * 513 * 2)
+
+
+def grouped_attention(tokens: int, groups: int, size: int, rng: np.random.Generator) -> Any:
+    """A function of queries, keys and values, with `groups` query heads for each of two keys."""
+    def function(queries: Any, keys: Any, values: Any) -> Any:
+        scores = jnp.einsum("hgqd,hkd->hgqk", queries, keys, preferred_element_type=jnp.float32)
+        weighted = jax.nn.softmax(scores, axis=-1).astype(queries.dtype)
+        return jnp.einsum("hgqk,hkd->hgqd", weighted, values)
+
+    shared = 2, tokens, size
+    return function, [random(rng, shape, "bfloat16") for shape in (
+        (2, groups, tokens, size), shared, shared)]
+
+
+def test_query_heads_load_the_keys_they_share_once(rng: np.random.Generator) -> None:
+    function, inputs = grouped_attention(128, 4, 64, rng)
+    moved = predict(compile_module(export(function, *inputs), load("default"), Options()), inputs)
+    assert moved.bytes_read <= 1.05 * sum(x.nbytes for x in inputs)
+
+
+def test_bits_of_query_heads_with_keys_in_common(rng: np.random.Generator) -> None:
+    function, inputs = grouped_attention(32, 3, 16, rng)
+    module = export(function, *inputs)
+    fused, plain = (execute(compile_module(module, load("tiny"), Options(fusion=level)), inputs)
+                    for level in ("full", "none"))
+    assert fused[0].tobytes() == plain[0].tobytes()
