@@ -12,6 +12,9 @@ slice but one; without fast math the product, its bias and its residual are roun
 Where x alone fills the scratchpad, the hidden layer is made as a whole and stored. The second
 product still goes slice by slice when that costs less than loading its left factor for every block:
 a slice of it stays on chip for all blocks of columns.
+
+A convolution of an input that does not stay on chip would load its weights for each band of lines.
+In slices of its input's channels it loads both once.
 """
 
 from collections.abc import Sequence
@@ -98,8 +101,7 @@ def _consider(op: HloOp, scratchpad_bytes: int, accumulator_bytes: int) -> None:
 
 
 def _consider_convolution(op: HloOp, scratchpad_bytes: int) -> None:
-    """A convolution of an input that does not stay on chip loads all weights for each band of it;
-    a slice of the channels may stay."""
+    """Cuts the channels of a convolution's input that does not fit, so that each slice does."""
     left, weights = (tensor_of(value) for value in op.operands)
     groups = op.attrs.get("feature_group_count", 1) * op.attrs.get("batch_group_count", 1)
     most = scratchpad_bytes - scratchpad_bytes // CONVOLUTION_WORKING
@@ -111,7 +113,7 @@ def _consider_convolution(op: HloOp, scratchpad_bytes: int) -> None:
     longest = room * left.shape[d] // left.bytes // GRANULE * GRANULE
     count = -(-left.shape[d] // longest) if longest else MOST_SLICES + 1
     sums = op.tensor.with_element(ElementType.BF16).bytes
-    # A band of the input and its halo are about as large as a slice.
+    # In bands as large as slices it would load all weights for each; here it has more sums.
     if 1 < count <= MOST_SLICES and weights.bytes > (count - 1) * 2 * sums:
         step = -(-left.shape[d] // (count * GRANULE)) * GRANULE
         _slice(op, (d, dims["kernel_input_feature_dimension"]), step, Slicer(lambda _: False))

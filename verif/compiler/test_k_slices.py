@@ -98,3 +98,31 @@ def test_a_product_alone_stays_whole(accumulators: int, relaxed: bool) -> None:
     ids=["it_fits", "bits_are_kept", "too_many_slices"])
 def test_otherwise_there_are_two_products(scratchpad: int, relaxed: bool) -> None:
     assert len(results(optimised(scratchpad, relaxed=relaxed))) == 2
+
+
+IMAGE = floats(1, 6, 6, 256, seed=6, dtype=BF16)
+KERNEL = floats(3, 3, 256, 128, seed=7, dtype=BF16) / BF16(48)
+
+
+def windows(x: Any, kernel: Any) -> Any:
+    return jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME",
+                                        dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def convolutions(scratchpad_bytes: int) -> Model:
+    model = load(export(windows, IMAGE, KERNEL), bind={"arg1": KERNEL})
+    optimise(model.module, relaxed=True, scratchpad_bytes=scratchpad_bytes)
+    return model
+
+
+@pytest.mark.parametrize(("scratchpad_bytes", "count"), [
+    (IMAGE.nbytes * 3 // 2, 1), (IMAGE.nbytes * 5 // 4, 4), (IMAGE.nbytes // 8, 1)])
+def test_a_convolution_goes_slice_by_slice_of_channels(scratchpad_bytes: int, count: int) -> None:
+    """Where its input does not fit, but a few slices of it do, one after the other."""
+    model = convolutions(scratchpad_bytes)
+    groups = [op for op in main_function(model.module).body.block.ops
+              if isinstance(op, HloOp) and op.kind == "fused" and op.attrs["kind"] == "convolution"]
+    assert len(groups) == count
+    (result,) = evaluate(model.module, [IMAGE])
+    wide = windows(*(np.asarray(a, np.float32) for a in (IMAGE, KERNEL)))
+    np.testing.assert_allclose(np.asarray(result, np.float32), wide, atol=0.06)
