@@ -59,11 +59,11 @@ def test_results_on_the_machine_are_close_to_exact() -> None:
     program = compile_module(export(shortcut, Y, X, *WEIGHTS.values()), TINY,
                              Options(fast_math=True, bind=WEIGHTS))
     (result,) = execute(program, [Y, X])
-    close(result, Y, X)
+    assert_close(result, Y, X)
 
 
-def close(result: Any, *factors: Any) -> None:
-    """Whether `shortcut` of two left factors was computed."""
+def assert_close(result: Any, *factors: Any) -> None:
+    """`shortcut` of two left factors was computed."""
     y, x, w, v = (np.asarray(a, np.float32) for a in (*factors, *WEIGHTS.values()))
     exact = np.maximum(y @ w + np.tanh(x) @ v + BIAS, 0)
     np.testing.assert_allclose(np.asarray(result, np.float32), exact, atol=0.03, rtol=0.02)
@@ -91,4 +91,4 @@ def test_large_left_factors_are_read_apart() -> None:
     assert [tensor_of(v).shape[-1] for v in product.operands] == [FIRST, SECOND, COLUMNS]
     program = compile_module(exported, TINY, Options(fast_math=True, bind=WEIGHTS))
     (result,) = execute(program, [y, x])
-    close(result, y, x)
+    assert_close(result, y, x)
