@@ -148,10 +148,19 @@ class Bounds:
         loads, *visits = self._visits[key]
         for operand, others in ((0, column_blocks), (1, row_blocks)):
             once, again = shape.parts[operand], others * shape.terms
-            stays = 0 if plan.resident[operand] == "none" else \
-                shape.k if plan.held is None else plan.held
+            stays = self._steps(plan, operand)
             loads += visits[operand] * (stays * once + (shape.k - stays) * again) // shape.k
         return loads
+
+    def held(self, plan: Plan) -> int:
+        """Those that bring activations which stay."""
+        return _load_cycles(self.config, self.shape, plan, 0) * self._steps(plan, 0) // self.shape.k
+
+    def _steps(self, plan: Plan, operand: int) -> int:
+        """Steps of k of an operand that stay."""
+        if plan.resident[operand] == "none":
+            return 0
+        return self.shape.k if plan.held is None else plan.held
 
 
 def is_staggered(config: AcceleratorConfig, shape: Shape, rows: int, columns: int) -> bool:

@@ -60,17 +60,25 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
 
 def choose_like(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int, other: Plan
                 ) -> Plan | None:
-    """The best plan that holds the same slabs of the activations as another product's; None when
-    there is no room for it."""
+    """The best plan that holds the same slabs of the activations as another product's and need not
+    load them; None when there is no room for it, or one of its own is better."""
+    if other.rows < shape.rows:
+        return None  # the slabs are those of the last rows
     plans = [streamed._replace(held=other.held)
              for tiles in _sizes(shape.columns, config.array_cols * shape.products)
              if _fits_accumulators(config, shape, other.rows, tiles)
              for plan in (other._replace(columns=tiles, piece=None, held=None),)
              for streamed in (plan, *_in_pieces(config, shape, plan))]
     fitting = [p for p in plans if room(config, shape, p) <= scratchpad_bytes]
-    bounds = Bounds(config, shape)
-    return min(fitting, key=lambda p: cycles(config, shape, p) + bounds.loads(p) // TRAFFIC,
-               default=None)
+    bounds, own = Bounds(config, shape), choose(config, shape, scratchpad_bytes)
+
+    def cost(plan: Plan) -> int:
+        return cycles(config, shape, plan) + bounds.loads(plan) // TRAFFIC
+
+    best = min(fitting, key=cost, default=None)
+    if best is None or (own is not None and cost(best) - bounds.held(best) > cost(own)):
+        return None
+    return best
 
 
 def _fitted(config: AcceleratorConfig, shape: Shape, plan: Plan, scratchpad_bytes: int
