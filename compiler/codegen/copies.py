@@ -98,7 +98,8 @@ def _copy(context: Context, operands: tuple[Operand, ...], graph: Graph, node: i
     if merged is not None and merged.is_arriving and _suits_dma(merged):
         elements = max(TARGET_BYTES // operands[0].unit, 1)
         for start, extents in tiles(merged.source.view.shape, elements, LEVELS + 1):
-            _load(context, merged, start, extents)
+            address = merged.target.offset + _first(merged.target_view, start) * operands[0].unit
+            _load(context, merged, start, extents, address, merged.target_view.strides)
         return
     if merged is not None and not merged.is_on_chip:
         if _suits_dma(merged):
@@ -152,28 +153,20 @@ def _suits_dma(copy: Copy) -> bool:
         view.strides[-1] == 1 and view.shape[-1] * unit >= SHORTEST_ROW_BYTES)
 
 
-def _load(context: Context, copy: Copy, start: Sequence[int], extents: Sequence[int]) -> None:
-    """Loads a tile to its place."""
+def _load(context: Context, copy: Copy, start: Sequence[int], extents: Sequence[int],
+          address: int, strides: Sequence[int]) -> None:
+    """Loads a tile to an address, with strides in elements."""
     place, unit, dtype = copy.source.place, copy.source.unit, copy.source.dtype
     assert place is not None
-    local = [stride * unit for stride in copy.target_view.strides]
-    steps = _steps(extents, copy.source.view.strides, local, unit)
-    for transfer in transfers(
-            place.window, place.offset + _first(copy.source.view, start) * unit,
-            copy.target.offset + _first(copy.target_view, start) * unit, steps, dtype, dtype):
+    steps = _steps(extents, copy.source.view.strides, [n * unit for n in strides], unit)
+    for transfer in transfers(place.window, place.offset + _first(copy.source.view, start) * unit,
+                              address, steps, dtype, dtype):
         context.load(transfer, copy.location)
 
 
 def _tile(context: Context, copy: Copy, start: Sequence[int], extents: Sequence[int]) -> None:
-    place, unit, dtype = copy.source.place, copy.source.unit, copy.source.dtype
-    assert place is not None
-    with context.buffer(prod(extents) * unit, copy.location) as address:
-        local = [n * unit for n in row_major(tuple(extents))]
-        first = _first(copy.source.view, start)
-        steps = _steps(extents, copy.source.view.strides, local, unit)
-        for transfer in transfers(place.window, place.offset + first * unit, address, steps,
-                                  dtype, dtype):
-            context.load(transfer, copy.location)
+    with context.buffer(prod(extents) * copy.source.unit, copy.location) as address:
+        _load(context, copy, start, extents, address, row_major(tuple(extents)))
         store_box(context, Target(copy.target, copy.target_view), address, start, extents,
                   copy.location)
 

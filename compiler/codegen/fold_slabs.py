@@ -5,7 +5,7 @@ are loaded to their places at once, so that it need not load them again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_residents import Residents
@@ -49,29 +49,21 @@ class SlabLoader:
         self.context, self.ahead, self.operand = context, ahead, operand
         self.residents = Residents(context, ahead.activations, staying.region, location,
                                    staying.held)
+        self._begins = dict(zip(accumulate(ahead.depths, initial=0), ahead.slabs, strict=False))
         self._buffers: list[int] = []
 
     def chunks(self, columns: int) -> Iterator[Box]:
         """Slabs that lie evenly spaced, as (first step of k, slabs, steps of each)."""
         start = 0
-        for (_, depth), run in groupby(zip(self.ahead.slabs, self.ahead.depths, strict=True),
-                                       lambda at: (self._is_held(at[0]), at[1])):
-            slabs, most = len(list(run)), max(columns // KERNELS // depth, 1)
-            if not self._is_held(self._slab(start)):
-                most = 1
+        slabs_and_depths = zip(self.ahead.slabs, self.ahead.depths, strict=True)
+        for (is_held, depth), run in groupby(
+                slabs_and_depths, lambda at: (self._is_held(at[0]), at[1])):
+            slabs = len(list(run))
+            most = max(columns // KERNELS // depth, 1) if is_held else 1
             for first in range(0, slabs, most):
                 count = min(most, slabs - first)
                 yield (0, start), (count, depth)
                 start += count * depth
-
-    def _slab(self, start: int) -> Slab:
-        """The slab that begins at a step of k."""
-        position = 0
-        for slab, depth in zip(self.ahead.slabs, self.ahead.depths, strict=True):
-            if position == start:
-                return slab
-            position += depth
-        raise AssertionError("no slab begins there")
 
     def _is_held(self, slab: Slab) -> bool:
         return self.ahead.activations.slot(Visit(Block(0, 0, 0), slab)) is not None
@@ -81,7 +73,7 @@ class SlabLoader:
         """The slabs of a chunk, valid until the next call."""
         assert not padded
         self.close()
-        first, unit = self._slab(start[2]), self.operand.unit
+        first, unit = self._begins[start[2]], self.operand.unit
         addresses = []
         for slab in self.ahead.slabs[first.number : first.number + extents[1]]:
             acquired = self.residents.acquire(Visit(Block(0, 0, 0), slab))

@@ -154,8 +154,9 @@ class _Candidates:
         """Factors that products in a row share, unless they may be on chip as a whole."""
         room = self.config.scratchpad_bytes - self.config.scratchpad_bytes // OTHER_WORKING
         for run in runs_of(operations, self.config):
-            value, size = run.factor.value, min(tensor_of(run.factor.value).bytes, room)
-            if size == room or isinstance(value.owner, Block):
+            value, whole = run.factor.value, tensor_of(run.factor.value).bytes
+            size = min(whole, room)
+            if whole >= room or isinstance(value.owner, Block):
                 yield Resident(value, run.first, run.last, size, size * (len(run.readers) - 1),
                                is_buffer=True)
 

@@ -95,8 +95,9 @@ def _factor(op: Operation, config: AcceleratorConfig) -> Load | None:
     analysed = analyse(op)
     if isinstance(analysed, Loop):
         return _reduced(analysed)
-    return _multiplied(analysed, config) if isinstance(analysed, Contraction) and is_product(
-        op) else None
+    if isinstance(analysed, Contraction) and is_product(op):
+        return _multiplied(analysed, config)
+    return None
 
 
 def _reduced(loop: Loop) -> Load | None:
@@ -114,10 +115,10 @@ def _multiplied(contraction: Contraction, config: AcceleratorConfig) -> Load | N
     made = scheme(contraction.lhs.element, contraction.rhs.element,
                   contraction.op.attrs.get("precision_config", ()), config.int8)
     dims = contraction.op.attrs["dot_dimension_numbers"]
-    plain = made.parts == (1, 1) and not made.is_folded \
-        and contraction.lhs.element is made.local and not is_constant(contraction.lhs.value)
-    plain = plain and not contraction.behind
-    return contraction.lhs if plain and not dims["lhs_batching_dimensions"] else None
+    plain = (made.parts == (1, 1) and not made.is_folded
+             and contraction.lhs.element is made.local and not is_constant(contraction.lhs.value)
+             and not contraction.behind and not dims["lhs_batching_dimensions"])
+    return contraction.lhs if plain else None
 
 
 def _is_small(op: Operation, config: AcceleratorConfig) -> bool:

@@ -24,7 +24,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 
 from compiler.ir.ops import HloOp, erase_unused, insert_before, main_function, make, replace
-from compiler.ir.types import ElementType, tensor_of
+from compiler.ir.types import ElementType, Tensor, tensor_of
 from compiler.passes.slices import Exclusive
 from compiler.passes.slicing import Slicer
 
@@ -109,14 +109,20 @@ def _consider_convolution(op: HloOp, scratchpad_bytes: int) -> None:
         return
     dims = op.attrs["dimension_numbers"]
     d = dims["input_feature_dimension"]
-    room = scratchpad_bytes // CONVOLUTION_ROOM
-    longest = room * left.shape[d] // left.bytes // GRANULE * GRANULE
-    count = -(-left.shape[d] // longest) if longest else MOST_SLICES + 1
+    count, step = _slices(left, d, scratchpad_bytes // CONVOLUTION_ROOM)
     sums = op.tensor.with_element(ElementType.BF16).bytes
     # In bands as large as slices it would load all weights for each; here it has more sums.
     if 1 < count <= MOST_SLICES and weights.bytes > (count - 1) * 2 * sums:
-        step = -(-left.shape[d] // (count * GRANULE)) * GRANULE
         _slice(op, (d, dims["kernel_input_feature_dimension"]), step, Slicer(lambda _: False))
+
+
+def _slices(left: Tensor, d: int, room: int) -> tuple[int, int]:
+    """How many slices along a dimension fit, and the extent of each, as even as can be; too many
+    when none fits."""
+    extent = left.shape[d]
+    longest = room * extent // left.bytes // GRANULE * GRANULE
+    count = -(-extent // longest) if longest else MOST_SLICES + 1
+    return count, -(-extent // (count * GRANULE)) * GRANULE
 
 
 def contracted(op: HloOp) -> int | None:
@@ -142,18 +148,15 @@ def _step_alone(op: HloOp, d: int, scratchpad_bytes: int, accumulator_bytes: int
     """Columns of a left factor's slice that stays on chip for all blocks; None when sums through
     DRAM cost more than loading again what does not stay."""
     left, weights = (tensor_of(value) for value in op.operands)
-    room, extent = scratchpad_bytes - scratchpad_bytes // ROOM, left.shape[d]
-    longest = room * extent // left.bytes // GRANULE * GRANULE
-    count = -(-extent // longest) if longest else MOST_SLICES + 1
+    room = scratchpad_bytes - scratchpad_bytes // ROOM
+    count, step = _slices(left, d, room)
     if not 1 < count <= MOST_SLICES:
         return None
     sums = op.tensor.with_element(ElementType.BF16).bytes
     blocks = -(-op.tensor.with_element(ElementType.F32).bytes // accumulator_bytes)
     # Blocks of fewer rows load the weights again instead.
     again = min((blocks - 1) * (left.bytes - room), weights.bytes)
-    if again <= (count - 1) * 2 * sums:
-        return None
-    return -(-extent // (count * GRANULE)) * GRANULE
+    return step if again > (count - 1) * 2 * sums else None
 
 
 def _product_behind(value: SSAValue) -> HloOp | None:
