@@ -5,7 +5,7 @@ An `Assembler` puts a body together from straight-line sections, some of them re
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from compiler.codegen.commands import Body
@@ -197,12 +197,19 @@ class _Selection:
         codes = {operand: self._operand(operand) for operand in dict.fromkeys(node.operands)}
         step = _Step(node.kind, tuple(codes[o] for o in node.operands), node.swizzle, position)
         self.steps.append(step)
-        if len(destinations) == 1 and self.uses[position] == 1 \
-                and not self._still_read(destinations[0], position):
-            step.destination = destinations[0]
+        if len(destinations) == self.uses[position] and self._goes_straight(step, destinations):
+            self.steps[-1:] = [replace(step, destination=place) for place in destinations]
             return
         for destination in destinations:
             self.late.append((position, destination))
+
+    def _goes_straight(self, step: _Step, destinations: Sequence[int]) -> bool:
+        """Whether the instruction once for each destination is the shortest way there: no register
+        holds its result then, but every one of them reads the operands."""
+        if any(self._still_read(place, step.result) for place in destinations):
+            return False
+        return len(destinations) == 1 or (step.mnemonic not in SPECIAL and not any(
+            STREAM_OPERAND <= operand < CONSTANT_OPERAND for operand in step.operands))
 
     def _still_read(self, destination: int, position: int) -> bool:
         """Whether an instruction after this one reads the register that is to be written."""

@@ -233,7 +233,9 @@ def leave_to_streams(graph: Graph, outputs: Sequence[int], elements: Sequence[El
         elements: the types they are stored as.
         others: what else is needed of the graph.
     """
-    uses = count_uses(graph, (*outputs, *others))
+    # What is stored twice in the same way is rounded by both streams.
+    different = dict.fromkeys(zip(outputs, elements, strict=True))
+    uses = count_uses(graph, (*(output for output, _ in different), *others))
     return [_unrounded(graph, output, element, uses)
             for output, element in zip(outputs, elements, strict=True)]
 

@@ -163,6 +163,30 @@ def test_streams_round_what_is_left_to_them(element: ElementType, rng: np.random
                                       from_lane(lanes[value], element.memory))
 
 
+def test_what_is_stored_twice_is_neither_rounded_nor_copied(rng: np.random.Generator) -> None:
+    """Both streams round it, and the last instruction writes to both of them."""
+    graph = Graph()
+    total = graph.fadd(graph.fadd(graph.input(0), graph.input(1)), graph.input(2))
+    value = graph.fmax(graph.rbf(total), graph.const(0.0))
+    elements = [ElementType.BF16] * 2
+    outputs = leave_to_streams(graph, [value] * 2, elements)
+    (only,) = partition(graph, outputs, elements)
+    assert [decode(word).MNEMONIC for word in only.body.words] == ["fadd", "fadd", "fmax", "fmax"]
+    inputs = [rng.choice(NUMBERS, (GROUPS, TINY.lanes)) for _ in range(INPUTS)]
+    expected = from_lane(evaluate(graph, inputs)[value], DType.BF16)
+    for got in execute([only], inputs, 2, DType.BF16):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_an_element_of_a_stream_is_not_read_for_each_result() -> None:
+    """What reads a stream leaves its result in a register for two streams; so does what is slow."""
+    graph = Graph()
+    total = graph.fadd(graph.input(0), graph.input(1))
+    for value in (total, graph.emit("exp", total)):
+        (only,) = partition(graph, [value] * 2, [ElementType.F32] * 2)
+        assert [decode(word).MNEMONIC for word in only.body.words][-2:] == ["mov", "mov"]
+
+
 @pytest.mark.parametrize("element", [ElementType.F32, ElementType.BF16, ElementType.F16], ids=str)
 def test_streams_clamp_what_is_left_to_them(element: ElementType, rng: np.random.Generator) -> None:
     """Chains of minima and maxima in any order, crossing bounds and NaN among them."""
