@@ -135,6 +135,11 @@ def with_immediate(word: int, value: int) -> int:
     return word | (value & 0xFFFFFFFF) << IMMEDIATE_LO
 
 
+def displaced(word: int, distance: int) -> int:
+    """A word with its immediate so much larger, modulo 2**32."""
+    return with_immediate(word & (1 << IMMEDIATE_LO) - 1, (word >> IMMEDIATE_LO) + distance)
+
+
 def signed(value: int) -> int:
     """A number modulo 2**32 as the instruction's immediate."""
     value &= 0xFFFFFFFF

@@ -9,13 +9,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from operator import or_
 
 from xdsl.ir import Block
 
-from compiler.codegen.commands import Command, Repeat, encoded, with_immediate
+from compiler.codegen.commands import Command, Repeat, displaced, encoded, with_immediate
 from compiler.codegen.dependences import dependences
-from compiler.codegen.emit_loops import RS2, add_word, loops_around
+from compiler.codegen.emit_loops import MASK, RS2, Moving, add_word, loops_around
 from compiler.codegen.schedule import schedule
 from compiler.codegen.synchronise import Step, semaphore, synchronise
 from compiler.codegen.tile import CaseOp, CommandsOp, ProgramOp, WhileOp
@@ -86,6 +85,8 @@ class Emitter:
         # What was set last: many commands share their parameters.
         self.given: dict[int, Mapping[int, int]] = {}
         self.registers = _Registers()
+        # What the registers hold that loops move.
+        self.moving: dict[int, int] = {}
 
     def program(self, program: ProgramOp) -> Text:
         self.block(program.body.block)
@@ -143,17 +144,33 @@ class Emitter:
 
     def _repeat(self, command: Command, repeat: Repeat) -> None:
         """Loops around a command's instructions; registers hold what changes."""
-        loops, words, operand = loops_around(repeat), self.words, 0
-        words.extend(loops.addresses)
-        if command.b is not None:
-            if loops.operand is None:
-                operand = self._operand(command.b)
-            else:
-                words.append(with_immediate(loops.operand, command.b))
+        loops, words = loops_around(repeat), self.words
+        operand = 0 if command.b is None or loops.operand is not None \
+            else self._operand(command.b)
+        body = [word | field if at is None else self._relative(word | field, at)
+                for word, field, at in zip(command.words, loops.fields, loops.addresses,
+                                           strict=True)]
+        if command.b is not None and loops.operand is not None:
+            self._start(loops.operand, command.b)
         words.extend(loops.starts)
-        words.extend(map(or_, command.words, loops.fields))
+        words.extend(body)
         words[-1] |= operand
         words.extend(loops.steps)
+        for at in (*loops.addresses, loops.operand):
+            if at is not None:
+                self.moving[at.register] = self.moving[at.register] + at.total & MASK
+
+    def _relative(self, word: int, at: Moving) -> int:
+        """An instruction whose address counts from what the moving register holds anyway."""
+        if at.register not in self.moving:
+            self._start(at, 0)
+        return displaced(word, -self.moving[at.register])
+
+    def _start(self, at: Moving, value: int) -> None:
+        """Sets a moving register, unless it holds the value."""
+        if self.moving.get(at.register) != value:
+            self.words.append(with_immediate(add_word(at.register, 0), value))
+            self.moving[at.register] = value
 
     def _operand(self, value: int) -> int:
         """Bits of an instruction whose register operand is a value."""
@@ -167,6 +184,7 @@ class Emitter:
             held[:] = [-1] * len(held)
         self.given.clear()
         self.registers = _Registers()
+        self.moving.clear()
 
     def _join(self) -> None:
         """All engines finish; nothing is known about parameters and registers."""

@@ -8,6 +8,7 @@ from hw.isa.dma import DmaForm
 from hw.isa.encoding import INSTRUCTIONS
 from hw.isa.scalar import ImmediateForm, LoopInstruction
 
+MASK = 0xFFFFFFFF
 LOOP_REGISTERS = range(3, 9)
 """Running operands of repeated commands."""
 RS1 = ImmediateForm.__dataclass_fields__["rs1"].metadata["field"]
@@ -21,20 +22,30 @@ def add_word(rd: int, rs1: int) -> int:
     return encoded(_ADD, rd=rd, rs1=rs1)
 
 
+class Moving(NamedTuple):
+    """A register that moves in a loop.
+
+    Attributes:
+        register: its number; `total`: by how much it is more behind the loops, modulo 2**32.
+    """
+
+    register: int
+    total: int
+
+
 class Loops(NamedTuple):
     """What goes around the instructions of a repeated command.
 
     Attributes:
-        addresses: words that clear the registers of moving addresses.
-        operand: word that sets the register of a moving operand, without the value; None when the
-            operand does not move.
+        addresses: for each instruction the register of its moving address, None when it stays.
+        operand: the register of a moving operand of the last one; None when it does not move.
         starts: the loop instructions, outermost first.
         fields: bits of the registers, for each of the command's instructions.
         steps: words behind the instructions, which also end the loops.
     """
 
-    addresses: tuple[int, ...]
-    operand: int | None
+    addresses: tuple[Moving | None, ...]
+    operand: Moving | None
     starts: tuple[int, ...]
     fields: tuple[int, ...]
     steps: tuple[int, ...]
@@ -44,18 +55,14 @@ class Loops(NamedTuple):
 def loops_around(repeat: Repeat) -> Loops:
     """The same for all commands that are repeated in the same way."""
     unused = iter(LOOP_REGISTERS)
-    fields, moving = [0] * len(repeat.a), []
-    for i, step in enumerate(repeat.a):
-        if any(step):
-            moving.append((next(unused), step))
-            fields[i] = RS1.insert(moving[-1][0], "rs1")
-    addresses, operand = tuple(add_word(register, 0) for register, _ in moving), None
-    if any(repeat.b):
-        moving.append((next(unused), repeat.b))
+    moving = [(next(unused), step) if any(step) else None for step in (*repeat.a, repeat.b)]
+    fields = [0 if at is None else RS1.insert(at[0], "rs1") for at in moving[:-1]]
+    if moving[-1] is not None:
         fields[-1] |= RS2.insert(moving[-1][0], "rs2")
-        operand = add_word(moving[-1][0], 0)
-    starts, steps = _around(repeat.counts, len(fields), moving)
-    return Loops(addresses, operand, starts, tuple(fields), steps)
+    starts, steps = _around(repeat.counts, len(fields), [at for at in moving if at is not None])
+    *addresses, operand = (None if at is None else Moving(
+        at[0], repeat.counts[0] * at[1][0] & MASK) for at in moving)
+    return Loops(tuple(addresses), operand, starts, tuple(fields), steps)
 
 
 def _around(counts: tuple[int, ...], instructions: int,

@@ -14,7 +14,7 @@ from compiler.codegen.tile import ProgramOp, append
 from compiler.errors import Location
 from compiler.pipeline import Options, compile_module
 from hw.config import load
-from hw.isa.encoding import decode
+from hw.isa.encoding import Instruction, decode
 from hw.isa.program import Program
 from hw.isa.state import MASK32, MachineState
 from sim import model
@@ -24,12 +24,16 @@ DEFAULT = load("default")
 START = Tile(4096, 512, 7, Form(16, 16, 128, False, ((1, 0, 1),), False, True))
 
 
-def dispatched(commands: list[Command]) -> list[tuple[str, int, int]]:
-    """(mnemonic, a, b) of the matrix unit's work, as the sequencer dispatches it."""
+def text_of(commands: list[Command]) -> list[Instruction]:
     block = Block()
     for command in commands:
         append(block, command)
-    text = [decode(w) for w in Emitter(64).program(ProgramOp(Region(block))).words]
+    return [decode(w) for w in Emitter(64).program(ProgramOp(Region(block))).words]
+
+
+def dispatched(commands: list[Command]) -> list[tuple[str, int, int]]:
+    """(mnemonic, a, b) of the matrix unit's work, as the sequencer dispatches it."""
+    text = text_of(commands)
     state, found = MachineState(DEFAULT), []
     while text[state.pc].MNEMONIC != "halt":
         op = text[state.pc]
@@ -56,6 +60,20 @@ def test_every_tile_once_and_in_order(outer: Line, inner: Line) -> None:
     assert dispatched(commands) == expected
     assert sum(c.entries for c in commands) == 2 * len(tiles)
     assert max(prod(c.repeat.counts) if c.repeat else 1 for c in commands) <= 64
+
+
+def test_moving_registers_are_set_once() -> None:
+    """Addresses count from what a register holds after the sweep before; only the row, which has
+    no immediate, is set again."""
+    outer, inner = Line(3, 2048, 32), Line(4, 32, 0, 1)
+    starts = [START.at(Line(9, 8192, 4096, 4), n) for n in range(9)]
+    commands = [c for start in starts for c in sweep(DEFAULT, start, outer, inner, Location())]
+    assert len(commands) == 9
+    assert dispatched(commands) == [entry for start in starts
+                                    for entry in dispatched(list(sweep(
+                                        DEFAULT, start, outer, inner, Location())))]
+    sets = [op for op in text_of(commands) if op.MNEMONIC == "addi" and op.value("rs1") == 0]
+    assert len(sets) == 2 + 9
 
 
 def test_intervals_cover_every_tile() -> None:
