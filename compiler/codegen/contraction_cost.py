@@ -101,8 +101,9 @@ class Bounds:
         self._visits: dict[tuple[int | None, ...], tuple[int, ...]] = {}
         self._work: dict[tuple[int | None, ...], tuple[int, int]] = {}
 
-    def busiest(self, plan: Plan) -> tuple[int, int]:
-        """Cycles of the busiest engine; of equal ones the vector unit likes larger blocks."""
+    def busiest(self, plan: Plan) -> tuple[int, int, int]:
+        """Cycles of the busiest engine; of equal ones the vector unit likes larger blocks, and
+        few slabs have little text."""
         config, shape = self.config, self.shape
         row_blocks, column_blocks = _blocks(shape, plan)
         loads = self.loads(plan)
@@ -110,7 +111,8 @@ class Bounds:
         compute = blocks * shape.terms * parts_of(shape.k, plan.depth) * _slab_cycles(
             config, plan, min(plan.depth, shape.k))
         store = column_blocks * _store_cycles(config, shape, shape.rows, plan.columns)
-        return max(compute, loads, store) + loads // TRAFFIC, row_blocks
+        busy = max(compute, loads, store) + loads // TRAFFIC
+        return busy, row_blocks, parts_of(shape.k, plan.depth)
 
     def bound(self, plan: Plan) -> int:
         """What the busiest engine has to do, the last store, and what hidden loads cost, with a

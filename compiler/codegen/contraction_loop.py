@@ -103,8 +103,7 @@ class ContractionLoop:
         for number, block in enumerate(blocks):
             if self.activations.ahead:
                 self._bring_ahead(blocks[number:])
-            self._block(block, number == 0 and not self.steady,
-                        number == len(blocks) - 1 and not self.steady)
+            self._block(block, number == 0, number == len(blocks) - 1 and not self.steady)
         if self.region is not None and not self._hand_on():
             self.context.scratchpad.free(self.region)
         self.sink.end()
@@ -136,10 +135,13 @@ class ContractionLoop:
                 self.sink.open(here)
             activations = activations or self.residents[0].acquire(at)
             weights = self.residents[1].acquire(here)
-            # What is on chip may still be in the making, row by row.
-            fresh = initial and at.slab is self.slabs[0] and activations.is_in_place
-            _SlabWork(self, here, part, activations.address, weights.address).emit(
-                INITIAL_PIECES if fresh else 1,
+            # What is on chip may still be in the making: row by row, or column by column where
+            # short pieces would cost other work its time.
+            fresh = initial and activations.is_in_place
+            by_rows = fresh and at.slab is self.slabs[0] and not self.steady
+            _SlabWork(self, here, part, activations.address, weights.address,
+                      by_tiles=fresh and self.steady).emit(
+                INITIAL_PIECES if by_rows else 1,
                 FINAL_PIECES if final and closes and part is parts[-1] else 1)
             self.residents[1].release(weights)
             if closes:
@@ -173,14 +175,24 @@ class _Sums(NamedTuple):
                 for n in range(0, len(self.columns), tiles)]
 
 
+def _single(tiles: Sequence[tuple[int, Line]]) -> list[tuple[int, Line]]:
+    """The tiles of some runs, each as a run of its own."""
+    return [(first + n, ONE) for first, line in tiles for n in range(line.length)]
+
+
 class _SlabWork:
-    """The weight tiles of one slab of one block."""
+    """The weight tiles of one slab of one block.
+
+    Args:
+        by_tiles: the first column's k tiles are commands of their own, each of which waits for its
+            activations only.
+    """
 
     def __init__(self, loop: ContractionLoop, at: Visit, sums: _Sums, activations: int,
-                 weights: int) -> None:
+                 weights: int, *, by_tiles: bool) -> None:
         self.loop, self.at = loop, at
         self.columns, self.base, self.rows = sums
-        self.activations, self.weights = activations, weights
+        self.activations, self.weights, self.by_tiles = activations, weights, by_tiles
 
     def emit(self, first_pieces: int, final_pieces: int) -> None:
         """Few rows: consecutive matmuls go to different columns, so that none waits for sums
@@ -216,7 +228,7 @@ class _SlabWork:
                     tiles: Sequence[tuple[int, Line]]) -> None:
         """All of k for some rows of some columns, which are finished then."""
         for column in group:
-            for first, line in tiles:
+            for first, line in tiles if column or not self.by_tiles else _single(tiles):
                 self._sweep(first, column, piece, ONE, line)
         self._finish(group, [piece])
 
