@@ -147,12 +147,15 @@ def _improved(candidates: Sequence[Resident], chosen: dict[Resident, int], room:
         around = {r: depth for r, depth in chosen.items()
                   if r not in near and r.first <= last and first <= r.last}
         # By gain the best ones come first, in order of birth they lie more densely. By room those
-        # that have the least come first, and others go below them where there is more.
+        # that have the least come first, and others go below them where there is more. With large
+        # ones first the small ones share the gaps between them.
         by_gain = [resident, *sorted(near, key=lambda r: -r.gain)]
         by_birth = sorted([resident, *near], key=lambda r: (r.first, -r.bytes))
         by_room = [resident, *sorted(near, key=lambda r: (
             min(room[r.first : r.last + 1]), -r.gain))]
-        again = max((_placed(order, around, room) for order in (by_gain, by_birth, by_room)),
+        by_bytes = sorted([resident, *near], key=lambda r: (-r.bytes, r.first))
+        again = max((_placed(order, around, room)
+                     for order in (by_gain, by_birth, by_room, by_bytes)),
                     key=_saved)
         if resident in again and _saved(again) > _saved(near) + _saved(around):
             chosen = {r: depth for r, depth in chosen.items() if r not in near} | again

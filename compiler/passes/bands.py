@@ -27,8 +27,16 @@ from compiler.ir.ops import (
 )
 from compiler.ir.types import tensor_of
 from compiler.passes.chain_cuts import parts_of
-from compiler.passes.chain_pieces import Lines, interleaved, padded
-from compiler.passes.chains import Chain, Stage, band_ends, chain_from, origin, work_beside
+from compiler.passes.chain_pieces import Lines, in_turns, interleaved, padded
+from compiler.passes.chains import (
+    Chain,
+    Stage,
+    band_ends,
+    chain_from,
+    origin,
+    read_outside,
+    work_beside,
+)
 from compiler.passes.channels import cut_channels
 from compiler.passes.slicing import Slicer, resized
 
@@ -49,7 +57,7 @@ def bands(module: ModuleOp, scratchpad_bytes: int, array_cols: int) -> None:
             taken.update(op for stage in chain.stages for op in stage.ops)
             for part, pieces in parts_of(chain, scratchpad_bytes, array_cols):
                 if pieces.bands > 1:
-                    _cut(part, pieces.bands)
+                    _cut(part, pieces.bands, pieces.in_turn)
                 elif pieces.channels:
                     cut_channels(part, pieces.channels)
                 else:
@@ -57,14 +65,16 @@ def bands(module: ModuleOp, scratchpad_bytes: int, array_cols: int) -> None:
     erase_unused(block)
 
 
-def _cut(chain: Chain, count: int) -> None:
-    """Replaces the chain by its bands."""
+def _cut(chain: Chain, count: int, in_turn: bool) -> None:
+    """Replaces the chain by its bands. Results that later ones read as well are put together again,
+    of values that are stored while the next stage reads its own ones on chip."""
     ends, lines = band_ends(chain, count), chain.lines
     beside = [work_beside(chain, stage, count) for stage in chain.stages]
     slicer = Slicer(lambda _: False)
     made: list[list[list[HloOp]]] = [[] for _ in chain.stages]
     held: dict[int, Lines] = {}
     parts: list[list[Lines]] = [[] for _ in chain.stages]
+    stored: dict[int, list[SSAValue]] = {n: [] for n in read_outside(chain)}
     for band in range(len(ends[0])):
         for number, stage in enumerate(chain.stages):
             start, end = ends[number][band - 1] if band else 0, ends[number][band]
@@ -74,16 +84,28 @@ def _cut(chain: Chain, count: int) -> None:
                 _know_residuals(slicer, chain, stage, (start, end), parts)
                 part = _apply(slicer, stage, lines, (start, end), source, beside[number])
                 parts[number].append(Lines(start, end, part))
+                if number in stored:
+                    stored[number].append(_second(slicer, part))
                 if number < len(chain.stages) - 1:
                     held[number] = _extended(slicer, chain, number, held.get(number),
                                              Lines(start, end, part), ends[number + 1][band - 1]
                                              if band else 0)
             made[number].append(slicer.made[done:])
+    stored[len(chain.stages) - 1] = [band.value for band in parts[-1]]
+    order = in_turns(made) if in_turn else interleaved(chain, made)
     last = chain.stages[-1].ops[-1]
-    join = make("concatenate", [band.value for band in parts[-1]], None, {"dimension": lines},
-                location=last.source)
-    insert_before(last, [*interleaved(chain, made), join])
-    replace(last, join.results)
+    joins = {number: make("concatenate", values, None, {"dimension": lines},
+                          location=chain.stages[number].ops[-1].source)
+             for number, values in stored.items()}
+    insert_before(last, [*order, *joins.values()])
+    for number, join in joins.items():
+        replace(chain.stages[number].ops[-1], join.results)
+
+
+def _second(slicer: Slicer, value: SSAValue) -> SSAValue:
+    """The value once more, to be stored: made again beside it, or copied."""
+    twin = slicer.twin(value)
+    return slicer.copy(value) if twin is value else twin
 
 
 def _know_residuals(slicer: Slicer, chain: Chain, stage: Stage, lines: tuple[int, int],

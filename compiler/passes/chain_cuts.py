@@ -8,14 +8,15 @@ before. Slices load nothing twice, but need all of the input, and of what the la
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 
 from xdsl.ir import Block
 
 from compiler.ir.types import tensor_of
-from compiler.passes.chains import Chain, Read, Stage, origin
+from compiler.passes.chain_turns import Turns
+from compiler.passes.chains import Chain, Read, Stage, are_read_later, origin
 from compiler.passes.channels import keeps_channels
 
 SMALL = 3
@@ -33,6 +34,10 @@ ROWS = 50
 sums."""
 TEXT_BYTES = 2000
 """Program text of a stage of a band or slice."""
+TURN_BYTES = 2000
+"""What is as bad as that a stage of a band waits for the one before, as in bands made in turn."""
+TURNS = 3, 4
+"""The same share for those, with the weights that stay."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,12 @@ class Pieces:
     Attributes:
         bands: of lines; 1 when it is not cut so.
         channels: of a slice, for all stages but the last one; 0 when it is not cut so.
+        in_turn: whether a band passes all stages before the next one begins.
     """
 
     bands: int = 1
     channels: int = 0
+    in_turn: bool = False
 
 
 def parts_of(chain: Chain, scratchpad_bytes: int, array_cols: int) -> list[tuple[Chain, Pieces]]:
@@ -127,11 +134,14 @@ class _Costs:
                 yield start, self._moved(start, end) + self._weights(start, end), Pieces()
             yield from ((start, *choice) for choice in self._sliced(start, end))
             fewest = self._fewest(start, end)
-            if not is_whole and not fewest:
+            in_turn = list(self._in_turn(start, end))
+            if not is_whole and not fewest and not in_turn:
                 return  # neither is a longer part
-            if fewest and self._may_be_cut(start, end):
-                yield from ((start, bytes_, Pieces(count))
-                            for bytes_, count in self._banded(start, end, fewest))
+            if self._may_be_cut(start, end):
+                if fewest:
+                    yield from ((start, bytes_, Pieces(count))
+                                for bytes_, count in self._banded(start, end, fewest))
+                yield from ((start, *choice) for choice in in_turn)
 
     def _sliced(self, start: int, end: int) -> Iterator[tuple[int, Pieces]]:
         """Bytes with the widest slices of channels of all stages but the last one, for which there
@@ -183,9 +193,7 @@ class _Costs:
     def _banded(self, start: int, end: int, fewest: int) -> Iterator[tuple[int, int]]:
         """Bytes with the fewest bands, and with as many as leave room for the weights."""
         moved, weights = self._moved(start, end), self._weights(start, end)
-        source = self.inputs[start]
-        shared = self.sizes[start].halo * source.bytes // max(source.shape[self.chain.lines], 1)
-        again = (end - start) * TEXT_BYTES + shared
+        again = (end - start) * TEXT_BYTES + self._shared(start)
         enough = self._enough(start, end, fewest)
         if enough != fewest:
             yield moved + fewest * (weights + again), fewest
@@ -193,13 +201,36 @@ class _Costs:
         if enough and (enough == fewest or last.lines * last.positions >= ROWS * enough):
             yield moved + weights + enough * again, enough
 
+    def _in_turn(self, start: int, end: int) -> Iterator[tuple[int, Pieces]]:
+        """Bytes with bands that are made in turn: with each number for which there is room."""
+        if end - start < 2 or any(stage.is_depthwise for stage in self.chain.stages[start:end]):
+            return
+        turns = Turns(self.chain.part(start, end),
+                      [[replace(read, maker=read.maker - start) for read in reads]
+                       for reads in self.reads[start:end]])
+        moved, weights = self._moved(start, end), self._weights(start, end)
+        again = (end - start) * (TEXT_BYTES + TURN_BYTES) + self._shared(start)
+        lines = self.sizes[end - 1].lines
+        for step in sorted({-(-lines // count) for count in range(2, lines + 1)}):
+            count = -(-lines // step)
+            room = self._share(TURNS) - turns.bytes(count)
+            if room < 0:
+                return
+            loaded = weights + (count - 1) * max(weights - room, 0)
+            yield moved + loaded + count * again, Pieces(count, in_turn=True)
+
+    def _shared(self, start: int) -> int:
+        """Bytes of a part's input that two bands read."""
+        source = self.inputs[start]
+        return self.sizes[start].halo * source.bytes // max(source.shape[self.chain.lines], 1)
+
     def _may_be_cut(self, start: int, end: int) -> bool:
-        """Whether bands of a part make all that others read of it, and read lines as they come."""
+        """Whether bands of a part read lines as they come, and others what it makes when it is
+        done."""
         inner = (read for reads in self.reads[start:end] for read in reads)
-        later = (read for reads in self.reads[end:] for read in reads)
         return end - start > 1 and not any(
-            read.maker >= start and read.is_sliced for read in inner) and not any(
-            start <= read.maker < end - 1 for read in later)
+            read.maker >= start and read.is_sliced for read in inner) and are_read_later(
+            self.chain.part(start, end))
 
     def _share(self, share: tuple[int, int]) -> int:
         return self.scratchpad_bytes * share[0] // share[1]

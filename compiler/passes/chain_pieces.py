@@ -54,3 +54,12 @@ def interleaved(chain: Chain, made: Sequence[Sequence[Sequence[HloOp]]]) -> list
     return [op for step in range(count + len(made) - 1)
             for number in order if 0 <= step - number < count
             for op in made[number][step - number]]
+
+
+def in_turns(made: Sequence[Sequence[Sequence[HloOp]]]) -> list[HloOp]:
+    """The operations of all pieces, one piece of all stages after the other.
+
+    Args:
+        made: for each stage those of each piece.
+    """
+    return [op for pieces in zip(*made, strict=True) for piece in pieces for op in piece]

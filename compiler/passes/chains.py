@@ -142,6 +142,22 @@ class Chain:
         return tensor_of(self.stages[-1].result).shape[self.lines]
 
 
+def read_outside(chain: Chain) -> list[int]:
+    """Numbers of the stages but the last one whose results others than the chain read."""
+    members = {op for stage in chain.stages for op in stage.ops}
+    return [number for number, stage in enumerate(chain.stages[:-1])
+            if not _is_read_by(members, stage.result)]
+
+
+def are_read_later(chain: Chain) -> bool:
+    """Whether others read results of inner stages behind the chain's last operation only."""
+    last = chain.stages[-1].ops[-1]
+    members = {op for stage in chain.stages for op in stage.ops}
+    return all(op in members or last.is_before_in_block(op) or (
+        isinstance(op, HloOp) and _hands_on(op) and _is_read_by(members, op.results[0]))
+        for stage in chain.stages[:-1] for op in (use.operation for use in stage.result.uses))
+
+
 def chain_from(first: HloOp) -> Chain | None:
     """The longest chain that begins with an operation, if there is one."""
     lines = _lines(first)

@@ -48,9 +48,9 @@ def recorded(monkeypatch: pytest.MonkeyPatch, name: str) -> list[int]:
     passes, found = import_module("compiler.passes.bands"), list[int]()
     cut = getattr(passes, name)
 
-    def noted(chain: Any, size: int) -> None:
+    def noted(chain: Any, size: int, *rest: Any) -> None:
         found.append(size)
-        cut(chain, size)
+        cut(chain, size, *rest)
 
     monkeypatch.setattr(passes, name, noted)
     return found

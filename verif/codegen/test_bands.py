@@ -1,5 +1,6 @@
 """Chains of convolutions in bands of lines: the same bits as operation by operation."""
 
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 from ml_dtypes import bfloat16
 
+from compiler.passes.chain_cuts import Pieces
+from compiler.passes.chains import Chain, read_outside
 from compiler.pipeline import compile_module
 from hw.config import load as load_config
 from verif.codegen.chains import (
@@ -20,6 +23,8 @@ from verif.codegen.chains import (
 )
 from verif.compiler.models import export
 
+TINY = load_config("tiny")
+
 
 def residual(x: Any) -> Any:
     return jax.nn.relu(x + conv(jax.nn.relu(conv(x, 3, 8)), 3, x.shape[-1]))
@@ -29,6 +34,11 @@ def projected(x: Any) -> Any:
     """A residual of another shape: the other summand is a product of the input."""
     y = conv(jax.nn.relu(conv(jax.nn.relu(conv(x, 1, 8)), 3, 8)), 1, 24)
     return jax.nn.relu(conv(x, 1, 24) + y)
+
+
+def bottleneck(x: Any) -> Any:
+    y = jax.nn.relu(conv(jax.nn.relu(conv(x, 1, 16)), 3, 16))
+    return jax.nn.relu(x + conv(y, 1, x.shape[-1]))
 
 
 def stem(x: Any) -> Any:
@@ -48,6 +58,7 @@ CHAINS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "residual_twice": (lambda x: residual(residual(x)), (1, 65, 40, 8)),
     "projected": (projected, (1, 65, 60, 8)),
     "projected_and_residual": (lambda x: residual(projected(x)), (1, 49, 30, 8)),
+    "bottleneck": (bottleneck, (1, 97, 40, 32)),
     "dilated_convolution": (lambda x: conv(conv(x, 3, 8, 1, 2), 3, 8), (1, 65, 40, 8)),
     "stem": (stem, (1, 81, 77, 3)),
     "stem_and_blocks": (lambda x: residual(residual(stem(x))), (1, 129, 129, 3)),
@@ -61,6 +72,67 @@ def test_bits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_same_bits(function, [draw(*shape)])
     assert counts
     assert min(counts) > 1
+
+
+@pytest.mark.parametrize("name", ["residual_twice", "projected", "bottleneck", "stem"])
+def test_bits_in_turn(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bits when each band passes all stages before the next one begins."""
+    function, shape = CHAINS[name]
+    passes = import_module("compiler.passes.bands")
+    parts_of = passes.parts_of
+    monkeypatch.setattr(passes, "parts_of", lambda *arguments: [
+        (part, replace(pieces, in_turn=True)) for part, pieces in parts_of(*arguments)])
+    counts = recorded(monkeypatch, "_cut")
+    assert_same_bits(function, [draw(*shape)])
+    assert counts
+
+
+@pytest.mark.parametrize("name, in_turn", [("residual_twice", False), ("stem_and_blocks", True)])
+def test_results_that_later_parts_read(name: str, in_turn: bool, monkeypatch: pytest.MonkeyPatch
+                                       ) -> None:
+    """Results of inner stages, of poolings among them, are stored for the parts behind."""
+    function, shape = CHAINS[name]
+    passes, found = import_module("compiler.passes.bands"), []
+
+    def first_stages(chain: Chain, *_: int) -> list[tuple[Chain, Pieces]]:
+        part = chain.part(0, 3)
+        found.append(read_outside(part))
+        return [(part, Pieces(4, in_turn=in_turn))]
+
+    monkeypatch.setattr(passes, "parts_of", first_stages)
+    assert_same_bits(function, [draw(*shape)])
+    assert all(found)
+
+
+def test_parts_store_what_the_next_one_reads_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part ends where there is room, though a part behind reads an inner result of it."""
+    passes, found = import_module("compiler.passes.bands"), []
+    cut = passes._cut
+
+    def noted(chain: Chain, *rest: Any) -> None:
+        found.append(read_outside(chain))
+        cut(chain, *rest)
+
+    monkeypatch.setattr(passes, "_cut", noted)
+    compile_module(export(lambda x: bottleneck(bottleneck(x)), draw(1, 65, 20, 64)), TINY)
+    assert any(found)
+
+
+def test_bands_in_turn_are_higher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One band of each value leaves room for more lines than one for each stage that waits."""
+    passes, cuts = (import_module(f"compiler.passes.{name}") for name in ("bands", "chain_cuts"))
+    bands = []
+
+    def noted(chain: Any, count: int, in_turn: bool) -> None:
+        costs = cuts._Costs(chain, TINY.scratchpad_bytes, TINY.array_cols)
+        bands.append((in_turn, count, costs._fewest(0, len(chain.stages))))
+
+    monkeypatch.setattr(passes, "_cut", noted)
+    function, shape = CHAINS["bottleneck"]
+    compile_module(export(function, draw(*shape)), TINY)
+    (in_turn, count, one_after_the_other), = bands
+    assert in_turn
+    assert count < one_after_the_other
 
 
 def test_integers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +174,7 @@ def test_product_is_made_inside_its_padding(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(copies, "copy_runs", noted)
     counts, (function, shape) = recorded(monkeypatch, "_cut"), CHAINS["inverted"]
-    compile_module(export(function, draw(*shape)), load_config("tiny"))
+    compile_module(export(function, draw(*shape)), TINY)
     two_lines = 2 * (23 + 2) * 36 * 2
     assert set(runs) == {two_lines}
     assert len(runs) < counts[0]
