@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from compiler.codegen.context import Context
-from compiler.codegen.contraction_axes import Axis, Box, boxes, merge, positions
+from compiler.codegen.contraction_axes import Axis, Box, boxes, merge
 from compiler.codegen.contraction_constants import lay_out, side_by_side
+from compiler.codegen.contraction_dimensions import Dimensions, DotAxes
 from compiler.codegen.contraction_lefts import along, k_boxes
 from compiler.codegen.contraction_loop import ContractionLoop
 from compiler.codegen.contraction_operands import DotActivations, DotWeights, Operand, Tiling
@@ -39,8 +40,8 @@ from compiler.codegen.contraction_work import Block, KTile
 from compiler.codegen.staying import Ahead, Staying
 from compiler.errors import Location, NoRoomError
 from compiler.ir.loops import Contraction
+from compiler.ir.ops import HloOp
 from compiler.ir.types import ElementType
-from compiler.ops.contraction import free_dimensions
 from compiler.ops.views import View
 from hw.config import AcceleratorConfig
 
@@ -108,53 +109,39 @@ def dot_of(context: Context, contraction: Contraction
            ) -> tuple[Dot, Epilogue, tuple[Prepared, ...]]:
     """The products of a dot_general, what follows them, and both factors, to be freed."""
     op, location = contraction.op, contraction.op.source
-    epilogue = epilogue_of(context, contraction)
+    epilogue, dims = epilogue_of(context, contraction), Dimensions.of(contraction)
     made = scheme(contraction.lhs.element, contraction.rhs.element,
                   op.attrs.get("precision_config", ()), context.config.int8)
-    dims = op.attrs["dot_dimension_numbers"]
-    lhs_batch, rhs_batch = dims["lhs_batching_dimensions"], dims["rhs_batching_dimensions"]
-    lhs_k, rhs_k = dims["lhs_contracting_dimensions"], dims["rhs_contracting_dimensions"]
-    lhs_free = free_dimensions(len(contraction.lhs.view.shape), [*lhs_batch, *lhs_k])
-    rhs_free = free_dimensions(len(contraction.rhs.view.shape), [*rhs_batch, *rhs_k])
-    lefts = _prepared(context, contraction, made, (*lhs_batch, *lhs_free, *lhs_k))
-    lhs = lefts[0]
-    rhs_order = *rhs_batch, *rhs_k, *rhs_free
-    rhs = prepare(context, contraction.rhs, made.parts[1], made.local, rhs_order, location,
-                  is_placed=False)
+    lefts = _prepared(context, contraction, made, dims.left_order)
+    rights = [prepare(context, load, made.parts[1], made.local, dims.right_order, location,
+                      is_placed=False) for load in (contraction.rhs, *contraction.others)]
+    axes = DotAxes.of(dims, [left.view for left in lefts], rights[0].view, _views(op, epilogue))
+    dot = Dot(
+        tuple(replace(_operand(left, 0, axes.offsets, axes.rows, k, made.local), row=number)
+              for number, (left, k) in enumerate(zip(lefts, axes.left_k, strict=True))),
+        _operand(rights[0], 1, axes.offsets, axes.columns, axes.k, made.local),
+        tuple(o[2:] for o in axes.offsets), made,
+        sum(p.tensor.element.size for p in epilogue.results if not p.on_chip),
+        epilogue_bytes(contraction, epilogue, made), epilogue_loads(epilogue),
+        _constants(context, rights, axes), "beside" in op.attrs,
+        epilogue_cycles(context, contraction, epilogue), len(rights))
+    return dot, epilogue, (*lefts, rights[0])
+
+
+def _views(op: HloOp, epilogue: Epilogue) -> list[View]:
+    """Of the epilogue's operands, and of a result that is made inside a larger tensor."""
     views = [o.view if o is not None else View(op.tensor.shape, (0,) * op.tensor.rank)
              for o in epilogue.operands]
-    if epilogue.results[0].inside is not None:
-        views.append(View(op.tensor.shape, epilogue.results[0].inside))
-    first_row = len(lhs_batch)
-    first_column = first_row + len(lhs_free)
-    left_k = [tuple(Axis(left.view.shape[a], (left.view.strides[a], rhs.view.strides[b]))
-                    for a, b in zip(lhs_k, rhs_k, strict=True)) for left in lefts]
-    k = left_k[0] if len(lefts) == 1 else tuple(
-        Axis(rhs.view.shape[b], (1, rhs.view.strides[b])) for b in rhs_k)
-    batch = [Axis(lhs.view.shape[a], (lhs.view.strides[a], rhs.view.strides[b],
-                                      *(v.strides[d] for v in views)))
-             for d, (a, b) in enumerate(zip(lhs_batch, rhs_batch, strict=True))]
-    offsets = positions(batch) if batch else [(0,) * (2 + len(views))]
-    rows = _free_axes([left.view for left in lefts], lhs_free, views, first_row)
-    # Operands of the epilogue have the same numbers in both.
-    apart = (0,) * (len(lefts) - 1)
-    columns = tuple(replace(axis, strides=(axis.strides[0], *apart, *axis.strides[1:]))
-                    for axis in _free_axes([rhs.view], rhs_free, views, first_column))
-    dot = Dot(
-        tuple(replace(_operand(left, 0, offsets, rows, axes, made.local), row=number)
-              for number, (left, axes) in enumerate(zip(lefts, left_k, strict=True))),
-        _operand(rhs, 1, offsets, columns, k, made.local),
-        tuple(o[2:] for o in offsets), made,
-        sum(p.tensor.element.size for p in epilogue.results if not p.on_chip),
-        epilogue_bytes(contraction, epilogue, made), epilogue_loads(epilogue), rhs.arrays,
-        "beside" in op.attrs, epilogue_cycles(context, contraction, epilogue))
-    if contraction.others:
-        others = [prepare(context, load, made.parts[1], made.local, rhs_order, location,
-                          is_placed=False) for load in contraction.others]
-        dot = replace(dot, products=1 + len(others), constants=side_by_side(
-            [rhs.arrays, *(other.arrays for other in others)], prod(axis.size for axis in k),
-            context.config.array_cols))
-    return dot, epilogue, (*lefts, rhs)
+    inside = epilogue.results[0].inside
+    return views if inside is None else [*views, View(op.tensor.shape, inside)]
+
+
+def _constants(context: Context, rights: Sequence[Prepared], axes: DotAxes) -> tuple[Array, ...]:
+    """The parts of constant weights; those of several products side by side."""
+    if len(rights) == 1:
+        return rights[0].arrays
+    return side_by_side([right.arrays for right in rights], prod(axis.size for axis in axes.k),
+                        context.config.array_cols)
 
 
 def _prepared(context: Context, contraction: Contraction, made: Scheme, order: Sequence[int]
@@ -165,15 +152,6 @@ def _prepared(context: Context, contraction: Contraction, made: Scheme, order: S
              for load in contraction.lefts]
     return lefts if len(lefts) == 1 else [arranged(context, left, order, location)
                                           for left in lefts]
-
-
-def _free_axes(operands: Sequence[View], dims: Sequence[int], views: Sequence[View], first: int
-               ) -> tuple[Axis, ...]:
-    """Free axes of operands, which are dimensions first, first + 1, ... of the result."""
-    axes = tuple(Axis(operands[0].shape[d], (*(x.strides[d] for x in operands),
-                                             *(v.strides[first + i] for v in views)))
-                 for i, d in enumerate(dims))
-    return axes or (Axis(1, (*(1 for _ in operands), *(0 for _ in views))),)
 
 
 def _operand(prepared: Prepared, index: int, offsets: Sequence[tuple[int, ...]],
