@@ -154,12 +154,23 @@ def _improved(candidates: Sequence[Resident], chosen: dict[Resident, int], room:
         by_room = [resident, *sorted(near, key=lambda r: (
             min(room[r.first : r.last + 1]), -r.gain))]
         by_bytes = sorted([resident, *near], key=lambda r: (-r.bytes, r.first))
-        again = max((_placed(order, around, room)
-                     for order in (by_gain, by_birth, by_room, by_bytes)),
-                    key=_saved)
+        again = _best((by_gain, by_birth, by_room, by_bytes), around, room)
         if resident in again and _saved(again) > _saved(near) + _saved(around):
             chosen = {r: depth for r, depth in chosen.items() if r not in near} | again
     return chosen
+
+
+def _best(orders: Iterable[Sequence[Resident]], others: Mapping[Resident, int],
+          room: Sequence[int]) -> dict[Resident, int]:
+    """What the order that saves most has room for: the first one that has room for all is it."""
+    best: dict[Resident, int] = {}
+    for order in orders:
+        placed = _placed(order, others, room)
+        if _saved(placed) > _saved(best):
+            best = placed
+        if len(placed) == len(order) + len(others):
+            break
+    return best
 
 
 def _saved(residents: Iterable[Resident]) -> int:

@@ -6,6 +6,7 @@ band's windows read lines again stay until it has copied them.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from compiler.ir.types import tensor_of
 from compiler.passes.chains import Chain, Read, Stage, band_ends
@@ -39,7 +40,13 @@ class Turns:
     """
 
     def __init__(self, chain: Chain, reads: Sequence[Sequence[Read]]) -> None:
-        self._chain, self._reads = chain, reads
+        self._chain, stages = chain, chain.stages
+        self._lines = [_line_bytes(chain, stage) for stage in stages]
+        self._padded = [_line_bytes(chain, stage, reader) for stage, reader in pairwise(stages)]
+        # For each result the stages that read it beside the next one.
+        self._others = [[reader for reader in range(number + 2, len(stages))
+                         if any(read.maker == number for read in reads[reader])]
+                        for number in range(len(stages))]
 
     def bytes(self, count: int) -> int:
         """The most at once with so many bands, without weights and what the last stage makes: that
@@ -51,15 +58,12 @@ class Turns:
 
     def _value(self, number: int, ends: Sequence[Sequence[int]], band: int) -> _Value:
         """Of a result that is not the last one."""
-        stage, reader = self._chain.stages[number], self._chain.stages[number + 1]
-        made = _span(ends[number], band) * _line_bytes(self._chain, stage)
-        line = _line_bytes(self._chain, stage, reader)
+        reader, others = self._chain.stages[number + 1], self._others[number]
+        made = _span(ends[number], band) * self._lines[number]
         low, high = reader.lines_read(*_lines(ends[number + 1], band))
-        joined = (high - low) * line
+        joined = (high - low) * self._padded[number]
         end = ends[number + 1][band]
         stays = high > reader.lines_read(end, end + 1)[0]
-        others = [n for n, reads in enumerate(self._reads) for read in reads
-                  if read.maker == number and n > number + 1]
         last = max(others, default=number + 1)
         lasts = any(ends[number][band] > ends[n][band] for n in others)
         return _Value(made, joined, stays, last, lasts)
@@ -83,7 +87,7 @@ class Turns:
         if not number:
             yield self._input(stage, _lines(ends[0], band))
         if len(stage.products) > 1:
-            yield _span(ends[number], band) * _line_bytes(self._chain, stage)
+            yield _span(ends[number], band) * self._lines[number]
 
     def _input(self, stage: Stage, lines: tuple[int, int]) -> int:
         """Bytes of the chain's input that a convolution holds while it makes some lines."""
