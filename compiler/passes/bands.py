@@ -11,7 +11,7 @@ What a window reaches beyond the image is added as the lines are put together, s
 the vector unit read them where they lie.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from xdsl.dialects.builtin import ModuleOp
@@ -54,7 +54,7 @@ def bands(module: ModuleOp, scratchpad_bytes: int, array_cols: int) -> None:
             chain = chain_from(op)
             if chain is None:
                 continue
-            taken.update(op for stage in chain.stages for op in stage.ops)
+            taken |= chain.members
             for part, pieces in parts_of(chain, scratchpad_bytes, array_cols):
                 if pieces.bands > 1:
                     _cut(part, pieces.bands, pieces.in_turn)
@@ -92,14 +92,21 @@ def _cut(chain: Chain, count: int, in_turn: bool) -> None:
                                              if band else 0)
             made[number].append(slicer.made[done:])
     stored[len(chain.stages) - 1] = [band.value for band in parts[-1]]
-    order = in_turns(made) if in_turn else interleaved(chain, made)
-    last = chain.stages[-1].ops[-1]
-    joins = {number: make("concatenate", values, None, {"dimension": lines},
-                          location=chain.stages[number].ops[-1].source)
-             for number, values in stored.items()}
-    insert_before(last, [*order, *joins.values()])
-    for number, join in joins.items():
-        replace(chain.stages[number].ops[-1], join.results)
+    _replace(chain, in_turns(made) if in_turn else interleaved(chain, made), stored)
+
+
+def _replace(chain: Chain, made: Sequence[HloOp], stored: Mapping[int, Sequence[SSAValue]]) -> None:
+    """Puts operations in a chain's place.
+
+    Args:
+        stored: of each stage whose result others read its bands.
+    """
+    ends = {number: chain.stages[number].ops[-1] for number in stored}
+    joins = [make("concatenate", values, None, {"dimension": chain.lines},
+                  location=ends[number].source) for number, values in stored.items()]
+    insert_before(chain.stages[-1].ops[-1], [*made, *joins])
+    for end, join in zip(ends.values(), joins, strict=True):
+        replace(end, join.results)
 
 
 def _second(slicer: Slicer, value: SSAValue) -> SSAValue:

@@ -8,15 +8,15 @@ before. Slices load nothing twice, but need all of the input, and of what the la
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from math import prod
 
 from xdsl.ir import Block
 
 from compiler.ir.types import tensor_of
+from compiler.passes.chain_sizes import Sizes
 from compiler.passes.chain_turns import Turns
-from compiler.passes.chains import Chain, Read, Stage, are_read_later, origin
+from compiler.passes.chains import Chain, Read, are_read_later, origin
 from compiler.passes.channels import keeps_channels
 
 SMALL = 3
@@ -83,45 +83,13 @@ class _Choice:
     parts: tuple[tuple[int, int, Pieces], ...]
 
 
-@dataclass(frozen=True)
-class _Sizes:
-    """Of a stage.
-
-    Attributes:
-        bytes, lines, line_bytes, positions: of its result, all or a line's; `channels`.
-        weights: bytes.
-        halo: lines of its input that a band reads after the one before has read them as well.
-        input_bytes: of its input, with the padding around it.
-        added: results that are there beside its own, as another product is added to them.
-    """
-
-    bytes: int
-    lines: int
-    line_bytes: int
-    positions: int
-    channels: int
-    weights: int
-    halo: int
-    input_bytes: int
-    added: int
-
-    @classmethod
-    def of(cls, stage: Stage, lines: int) -> "_Sizes":
-        tensor = tensor_of(stage.result)
-        count = max(tensor.shape[lines], 1)
-        halo = max(stage.lines_read(0, 1)[1] - stage.lines_read(1, 2)[0], 0)
-        return cls(tensor.bytes, tensor.shape[lines], tensor.bytes // count,
-                   prod(tensor.shape[:-1]) // count, tensor.shape[-1], stage.weight_bytes, halo,
-                   _input_bytes(stage), len(stage.products) > 1)
-
-
 class _Costs:
     """Bytes that parts of a chain move."""
 
     def __init__(self, chain: Chain, scratchpad_bytes: int, array_cols: int) -> None:
         self.chain, self.scratchpad_bytes = chain, scratchpad_bytes
         self.array_cols = array_cols
-        self.sizes = [_Sizes.of(stage, chain.lines) for stage in chain.stages]
+        self.sizes = [Sizes.of(stage, chain.lines) for stage in chain.stages]
         self.reads = [chain.reads(number) for number in range(len(chain.stages))]
         source = tensor_of(chain.stages[0].first.operands[0])
         self.inputs = [source, *(tensor_of(stage.result) for stage in chain.stages[:-1])]
@@ -205,9 +173,7 @@ class _Costs:
         """Bytes with bands that are made in turn: with each number for which there is room."""
         if end - start < 2 or any(stage.is_depthwise for stage in self.chain.stages[start:end]):
             return
-        turns = Turns(self.chain.part(start, end),
-                      [[replace(read, maker=read.maker - start) for read in reads]
-                       for reads in self.reads[start:end]])
+        turns = Turns(self.chain.part(start, end), self.sizes[start:end])
         moved, weights = self._moved(start, end), self._weights(start, end)
         again = (end - start) * (TEXT_BYTES + TURN_BYTES) + self._shared(start)
         lines = self.sizes[end - 1].lines
@@ -290,11 +256,3 @@ class _Costs:
                  for stage, halo, bands in zip(part, beyond, held, strict=True)]
         # With few bands only so many stages are at work at the same time.
         return max(sum(sizes[first : first + count]) for first in range(len(sizes)))
-
-
-def _input_bytes(stage: Stage) -> int:
-    """Bytes of a stage's input with the padding around it."""
-    tensor = tensor_of(stage.first.operands[0])
-    around = [0, *map(sum, stage.padding), 0] if stage.padding else [0] * tensor.rank
-    return prod(n + added for n, added in zip(tensor.shape, around, strict=True)
-                ) * tensor.element.size

@@ -6,10 +6,10 @@ band's windows read lines again stay until it has copied them.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from compiler.ir.types import tensor_of
-from compiler.passes.chains import Chain, Read, Stage, band_ends
+from compiler.passes.chain_sizes import Sizes
+from compiler.passes.chains import Chain, Stage, band_ends
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class Turns:
 
     Args:
         chain: the part.
-        reads: of each of its stages, with makers counted from the part's first one.
+        sizes: of each of its stages.
     """
 
-    def __init__(self, chain: Chain, reads: Sequence[Sequence[Read]]) -> None:
-        self._chain, stages = chain, chain.stages
-        self._lines = [_line_bytes(chain, stage) for stage in stages]
-        self._padded = [_line_bytes(chain, stage, reader) for stage, reader in pairwise(stages)]
+    def __init__(self, chain: Chain, sizes: Sequence[Sizes]) -> None:
+        self._chain, self._sizes = chain, sizes
         # For each result the stages that read it beside the next one.
-        self._others = [[reader for reader in range(number + 2, len(stages))
-                         if any(read.maker == number for read in reads[reader])]
-                        for number in range(len(stages))]
+        self._others: list[list[int]] = [[] for _ in sizes]
+        for reader in range(2, len(sizes)):
+            for read in chain.reads(reader):
+                if 0 <= read.maker < reader - 1:
+                    self._others[read.maker].append(reader)
 
     def bytes(self, count: int) -> int:
         """The most at once with so many bands, without weights and what the last stage makes: that
@@ -59,9 +59,9 @@ class Turns:
     def _value(self, number: int, ends: Sequence[Sequence[int]], band: int) -> _Value:
         """Of a result that is not the last one."""
         reader, others = self._chain.stages[number + 1], self._others[number]
-        made = _span(ends[number], band) * self._lines[number]
+        made = _span(ends[number], band) * self._sizes[number].line_bytes
         low, high = reader.lines_read(*_lines(ends[number + 1], band))
-        joined = (high - low) * self._padded[number]
+        joined = (high - low) * _padded_bytes(self._sizes[number], reader)
         end = ends[number + 1][band]
         stays = high > reader.lines_read(end, end + 1)[0]
         last = max(others, default=number + 1)
@@ -83,11 +83,10 @@ class Turns:
                 yield value.made
             if value.lasts and number == value.last:
                 yield value.made  # lines of two bands, put together
-        stage = self._chain.stages[number]
         if not number:
-            yield self._input(stage, _lines(ends[0], band))
-        if len(stage.products) > 1:
-            yield _span(ends[number], band) * self._lines[number]
+            yield self._input(self._chain.stages[0], _lines(ends[0], band))
+        size = self._sizes[number]
+        yield size.added * _span(ends[number], band) * size.line_bytes
 
     def _input(self, stage: Stage, lines: tuple[int, int]) -> int:
         """Bytes of the chain's input that a convolution holds while it makes some lines."""
@@ -106,11 +105,7 @@ def _span(ends: Sequence[int], band: int) -> int:
     return end - start
 
 
-def _line_bytes(chain: Chain, stage: Stage, reader: Stage | None = None) -> int:
+def _padded_bytes(size: Sizes, reader: Stage) -> int:
     """Of a line of a stage's result, with the padding that its reader needs on both sides."""
-    tensor = tensor_of(stage.result)
-    positions = tensor.shape[chain.lines + 1 : -1]
-    around = sum(reader.padding[1]) if reader is not None and len(
-        reader.padding) > 1 else 0
-    size = tensor.bytes // max(tensor.shape[chain.lines], 1)
-    return size * (positions[0] + around) // positions[0] if positions and positions[0] else size
+    around = sum(reader.padding[1]) if reader.padding else 0
+    return size.line_bytes * (size.positions + around) // max(size.positions, 1)

@@ -121,6 +121,11 @@ class Chain:
     stages: list[Stage]
     lines: int
 
+    @property
+    def members(self) -> set[HloOp]:
+        """The operations of all stages."""
+        return {op for stage in self.stages for op in stage.ops}
+
     def part(self, start: int, end: int) -> "Chain":
         """Some stages of it."""
         return Chain(self.stages[start:end], self.lines)
@@ -144,15 +149,14 @@ class Chain:
 
 def read_outside(chain: Chain) -> list[int]:
     """Numbers of the stages but the last one whose results others than the chain read."""
-    members = {op for stage in chain.stages for op in stage.ops}
+    members = chain.members
     return [number for number, stage in enumerate(chain.stages[:-1])
             if not _is_read_by(members, stage.result)]
 
 
 def are_read_later(chain: Chain) -> bool:
     """Whether others read results of inner stages behind the chain's last operation only."""
-    last = chain.stages[-1].ops[-1]
-    members = {op for stage in chain.stages for op in stage.ops}
+    last, members = chain.stages[-1].ops[-1], chain.members
     return all(op in members or last.is_before_in_block(op) or (
         isinstance(op, HloOp) and _hands_on(op) and _is_read_by(members, op.results[0]))
         for stage in chain.stages[:-1] for op in (use.operation for use in stage.result.uses))
@@ -211,10 +215,9 @@ def _narrow_bytes(value: SSAValue) -> int:
 def _closed(chain: Chain) -> Chain | None:
     """The longest part of a chain, from its beginning, whose inner values nothing else reads."""
     for length in range(len(chain.stages), 1, -1):
-        stages = chain.stages[:length]
-        members = {op for stage in stages for op in stage.ops}
-        if all(_is_read_by(members, stage.result) for stage in stages[:-1]):
-            return Chain(stages, chain.lines)
+        part = chain.part(0, length)
+        if not read_outside(part):
+            return part
     return None
 
 

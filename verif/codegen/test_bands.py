@@ -10,9 +10,10 @@ import pytest
 from ml_dtypes import bfloat16
 
 from compiler.passes.chain_cuts import Pieces
-from compiler.passes.chains import Chain, read_outside
+from compiler.passes.chains import Chain, are_read_later, read_outside
 from compiler.pipeline import compile_module
 from hw.config import load as load_config
+from sim import model
 from verif.codegen.chains import (
     NUMBERS,
     assert_same_bits,
@@ -101,7 +102,30 @@ def test_results_that_later_parts_read(name: str, in_turn: bool, monkeypatch: py
 
     monkeypatch.setattr(passes, "parts_of", first_stages)
     assert_same_bits(function, [draw(*shape)])
+    assert found
     assert all(found)
+
+
+def test_results_that_are_read_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shortcut that stands between a part's operations cannot read what the part stores."""
+    passes, found = import_module("compiler.passes.bands"), list[bool]()
+
+    def function(x: Any) -> Any:
+        x = jax.nn.relu(conv(x, 3, 16))
+        y = jax.nn.relu(conv(x, 1, 16))
+        shortcut = conv(x, 1, 24)
+        return jax.nn.relu(conv(jax.nn.relu(conv(y, 3, 16)), 1, 24) + shortcut)
+
+    def noted(chain: Chain, *_: int) -> list[tuple[Chain, Pieces]]:
+        found.extend(are_read_later(chain.part(0, end)) for end in (2, 3, 4))
+        return []
+
+    argument = draw(1, 33, 12, 8)
+    monkeypatch.setattr(passes, "parts_of", noted)
+    compile_module(export(function, argument), TINY)
+    assert found == [True, False, True]
+    monkeypatch.undo()
+    assert_same_bits(function, [argument])
 
 
 def test_parts_store_what_the_next_one_reads_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +157,19 @@ def test_bands_in_turn_are_higher(monkeypatch: pytest.MonkeyPatch) -> None:
     (in_turn, count, one_after_the_other), = bands
     assert in_turn
     assert count < one_after_the_other
+
+
+def test_products_in_turn_follow_each_other_column_by_column(monkeypatch: pytest.MonkeyPatch
+                                                             ) -> None:
+    """The first column's tiles are commands of their own: they need not wait for all of k."""
+    passes, loop = (import_module(f"compiler.{name}")
+                    for name in ("passes.bands", "codegen.contraction_loop"))
+    monkeypatch.setattr(passes, "parts_of", lambda chain, *_: [(chain, Pieces(28, in_turn=True))])
+    module = export(lambda x: conv(jax.nn.relu(conv(x, 1, 256)), 1, 64), draw(1, 28, 56, 64))
+    following = model.run(compile_module(module, load_config("default"))).cycles
+    monkeypatch.setattr(loop, "_single", lambda tiles: tiles)
+    waiting = model.run(compile_module(module, load_config("default"))).cycles
+    assert following < 0.99 * waiting
 
 
 def test_integers(monkeypatch: pytest.MonkeyPatch) -> None:

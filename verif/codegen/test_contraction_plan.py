@@ -45,6 +45,12 @@ def test_a_small_operand_stays_as_a_whole() -> None:
     assert _plan(_shape(32, 128, 64)).held is None
 
 
+def test_a_steady_product_has_few_slabs() -> None:
+    """With both factors on chip all depths cost the same, but each slab has its text."""
+    steady = replace(_shape(64, 64, 64), steady=True, on_chip=(True, True))
+    assert _plan(steady).depth == 64
+
+
 def test_depths_cover_k() -> None:
     plan = Plan(32, 32, 8, rows_outer=True, resident=("strip", "none"), first_depths=(4, 4),
                 last_depth=16, held=24)

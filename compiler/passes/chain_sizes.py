@@ -1,0 +1,47 @@
+"""What the stages of a chain need room for."""
+
+from dataclasses import dataclass
+from math import prod
+
+from compiler.ir.types import tensor_of
+from compiler.passes.chains import Stage
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of a stage.
+
+    Attributes:
+        bytes, lines, line_bytes, positions: of its result, all or a line's; `channels`.
+        weights: bytes.
+        halo: lines of its input that a band reads after the one before has read them as well.
+        input_bytes: of its input, with the padding around it.
+        added: results that are there beside its own, as another product is added to them.
+    """
+
+    bytes: int
+    lines: int
+    line_bytes: int
+    positions: int
+    channels: int
+    weights: int
+    halo: int
+    input_bytes: int
+    added: int
+
+    @classmethod
+    def of(cls, stage: Stage, lines: int) -> "Sizes":
+        tensor = tensor_of(stage.result)
+        count = max(tensor.shape[lines], 1)
+        halo = max(stage.lines_read(0, 1)[1] - stage.lines_read(1, 2)[0], 0)
+        return cls(tensor.bytes, tensor.shape[lines], tensor.bytes // count,
+                   prod(tensor.shape[:-1]) // count, tensor.shape[-1], stage.weight_bytes, halo,
+                   _input_bytes(stage), len(stage.products) > 1)
+
+
+def _input_bytes(stage: Stage) -> int:
+    """Bytes of a stage's input with the padding around it."""
+    tensor = tensor_of(stage.first.operands[0])
+    around = [0, *map(sum, stage.padding), 0] if stage.padding else [0] * tensor.rank
+    return prod(n + added for n, added in zip(tensor.shape, around, strict=True)
+                ) * tensor.element.size
