@@ -144,7 +144,7 @@ def _emit(context: Context, conv: Convolution, epilogue: Epilogue, contraction: 
         raise NoRoomError(
             f"tiles of this convolution do not fit the scratchpad of {config.scratchpad_bytes} "
             "bytes: use a configuration with a larger one", location)
-    axes = conv.k_axes(plan.packed)
+    axes = conv.k_axes(packed=plan.packed > 0)
     rows, column_axis = _result_axes(conv, epilogue, plan.rows)
     tiling = Tiling(rows, _columns(column_axis, columns, plan.columns),
                     tuple(boxes(axes, [plan.depth])),
@@ -154,9 +154,12 @@ def _emit(context: Context, conv: Convolution, epilogue: Epilogue, contraction: 
                       (column_axis,), axes)
     grid = _grid(conv, epilogue, tiling.rows, tiling.columns)
     slabs = make_slabs(made, [k_tiles(box, config.array_rows) for box in tiling.k])
-    activations = PackedWindows if plan.packed else WindowActivations
+    activations = PackedWindows(
+        context, source, plan.cut, tiling, columns, plan.buffers, plan.packed, location
+    ) if plan.packed else WindowActivations(
+        context, source, plan.rows, tiling, columns, plan.buffers, location)
     loop = ContractionLoop(
-        context, activations(context, source, plan.rows, tiling, columns, plan.buffers, location),
+        context, activations,
         DotWeights(context, weights, tiling, location),
         make_sink(context, grid, epilogue, is_plain(contraction), made, location), slabs,
         made.local is ElementType.I8, location, steady="beside" in contraction.op.attrs)
@@ -181,7 +184,7 @@ def _shape(context: Context, conv: Convolution, epilogue: Epilogue, contraction:
         sum(p.tensor.element.size for p in epilogue.results),
         epilogue_bytes(contraction, epilogue, made), sum(len(g) for g in made.groups), made.parts,
         made.run, issues, copied_groups(config, conv.source) if packable else 0,
-        conv.kernel.places[0].on_chip)
+        conv.kernel.places[0].on_chip, "beside" in contraction.op.attrs)
 
 
 def _result_axes(conv: Convolution, epilogue: Epilogue, rows: Sequence[Rows]

@@ -137,9 +137,13 @@ class WindowActivations(Activations):
         else:
             self._load_tile(at, address)
 
+    def _loaded(self, at: Visit) -> Rows:
+        """The results whose windows are in the tile of the input."""
+        return self.rows[at.block.rows]
+
     def _copy_tile(self, at: Visit, address: int) -> None:
         """From a tensor on chip, with zeros around it."""
-        source, rows = self.source, self.rows[at.block.rows]
+        source, rows = self.source, self._loaded(at)
         shape, unit = source.tile_shape(rows.sizes), source.local_type.size
         _, base = source.places[0]
         base += rows.start[0] * source.strides[0] * unit
@@ -161,7 +165,7 @@ class WindowActivations(Activations):
             copy_runs(self.context, (base, target), shape[-1] * unit, loops[::-1], self.location)
 
     def _load_tile(self, at: Visit, address: int) -> None:
-        source, rows = self.source, self.rows[at.block.rows]
+        source, rows = self.source, self._loaded(at)
         shape = source.tile_shape(rows.sizes)
         size, unit = source.dram_type.size, source.local_type.size
         window, offset = source.places[self._part(at.slab)]

@@ -32,6 +32,7 @@ class Shape:
         issues: vector instructions for each group of lanes of a result.
         copied: groups of lanes to copy for each result to pack its window, 0 when it cannot be.
         kept: whether the weights are in the scratchpad already.
+        steady: whether other work goes before, during which the first tile is loaded.
     """
 
     source: Input
@@ -49,6 +50,7 @@ class Shape:
     issues: int
     copied: int
     kept: bool = False
+    steady: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Plan:
         cut: of result rows; columns, depth: of a block, of a slab, at most.
         weights: `whole` when all weights stay in the scratchpad, else `none`.
         buffers: input tiles held at once.
-        packed: the windows are copied next to each other (`convolution_packing`).
+        packed: ranges of rows whose windows are copied next to each other from one tile of the
+            input (`convolution_packing`); 0 when windows are read in the tile.
     """
 
     cut: RowCut
@@ -67,7 +70,7 @@ class Plan:
     depth: int
     weights: str
     buffers: int
-    packed: bool = False
+    packed: int = 0
 
     @property
     def rows(self) -> tuple[Rows, ...]:
@@ -109,7 +112,8 @@ def _candidates(config: AcceleratorConfig, shape: Shape) -> Iterator[Plan]:
                 yield Plan(rows, columns, depth, weights, 1)
                 yield Plan(rows, columns, depth, weights, 2)
                 if shape.copied:
-                    yield Plan(rows, columns, depth, weights, 2, packed=True)
+                    yield from (Plan(rows, columns, depth, weights, 2, packed=shared)
+                                for shared in _doubling(1, rows.pieces))
 
 
 def _doubling(first: int, last: int) -> list[int]:
@@ -123,7 +127,8 @@ def _doubling(first: int, last: int) -> list[int]:
 def _bytes(shape: Shape, plan: Plan) -> int:
     """Scratchpad for operands and results."""
     unit, size = shape.source.local_type.size, prod(plan.cut.sizes)
-    total = plan.buffers * shape.parts[0] * shape.source.tile_bytes(plan.cut.sizes)
+    tile = shape.source.tile_bytes(plan.cut.joined_sizes(plan.packed or 1))
+    total = plan.buffers * shape.parts[0] * tile
     if plan.packed:
         total += plan.buffers * shape.parts[0] * size * shape.source.window_bytes
     total += size * plan.columns * shape.epilogue_bytes
@@ -144,7 +149,8 @@ def _cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     slabs = -(-shape.k // plan.depth)
     k_tiles = -(-shape.k // config.array_rows) if plan.packed else shape.tiles
     compute = ranges * shape.groups * column_blocks * k_tiles * shape.terms * one
-    tile = _input_cycles(config, shape, plan.cut.sizes)
+    tile = _input_cycles(config, shape, plan.cut.joined_sizes(plan.packed or 1))
+    tiles_loaded = ranges // plan.cut.pieces * -(-plan.cut.pieces // (plan.packed or 1))
     piece = 0 if shape.kept else timing.dma_cycles(
         config, min(plan.depth, shape.k), plan.columns * shape.weight_bytes)
     weights = shape.groups * column_blocks * slabs * piece
@@ -152,7 +158,7 @@ def _cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
         weights *= ranges * shape.terms
     else:
         weights *= shape.parts[1]
-    inputs = ranges * shape.groups * shape.parts[0] * tile
+    inputs = tiles_loaded * shape.groups * shape.parts[0] * tile
     stores = shape.groups * column_blocks * timing.dma_cycles(
         config, prod(shape.rows), plan.columns * shape.result_bytes)
     drain = timing.dma_cycles(config, size, plan.columns * shape.result_bytes)
@@ -167,6 +173,8 @@ def _cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     else:
         loads += inputs
     busiest = max(compute, loads, stores, vector)
+    if shape.steady and plan.packed:
+        tile = 0
     return busiest + tile + piece + drain + latency + loads // TRAFFIC
 
 

@@ -34,12 +34,35 @@ class RowCut:
     @cached_property
     def count(self) -> int:
         """Number of ranges."""
-        return prod(self.shape[: self.inner]) * -(-self.shape[self.inner] // self.step)
+        return prod(self.shape[: self.inner]) * self.pieces
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
         """Of the first range, which is the largest."""
         return (1,) * self.inner + (self.step,) + self.shape[self.inner + 1:]
+
+    @property
+    def pieces(self) -> int:
+        """Ranges of the dimension that is cut."""
+        return -(-self.shape[self.inner] // self.step)
+
+    def joined_sizes(self, count: int) -> tuple[int, ...]:
+        """Of so many neighbouring ranges at most."""
+        inner = min(count * self.step, self.shape[self.inner])
+        return (1,) * self.inner + (inner,) + self.shape[self.inner + 1:]
+
+    def together(self, count: int) -> list[Rows]:
+        """For each range the one that it makes with its neighbours, so many at most."""
+        found, ranges = [], self.ranges()
+        for first in range(0, len(ranges), self.pieces):
+            line = ranges[first : first + self.pieces]
+            for start in range(0, len(line), count):
+                joined = line[start : start + count]
+                d, begin, end = self.inner, joined[0], joined[-1]
+                sizes = list(begin.sizes)
+                sizes[d] = end.start[d] + end.sizes[d] - begin.start[d]
+                found += [Rows(begin.start, tuple(sizes))] * len(joined)
+        return found
 
     def ranges(self) -> list[Rows]:
         outer, inner = self.shape[: self.inner], self.shape[self.inner + 1:]

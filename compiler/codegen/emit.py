@@ -6,15 +6,24 @@ value. Nothing is known about either where control flow joins.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from xdsl.ir import Block
 
-from compiler.codegen.commands import Command, Repeat, displaced, encoded, with_immediate
+from compiler.codegen.commands import (
+    IMMEDIATE_LO,
+    Command,
+    Repeat,
+    displaced,
+    encoded,
+    with_immediate,
+)
 from compiler.codegen.dependences import dependences
-from compiler.codegen.emit_loops import MASK, RS2, Moving, add_word, loops_around
+from compiler.codegen.emit_loops import MASK, RS1, RS2, Moving, add_word, loops_around
+from compiler.codegen.emit_rounds import Setting, settings
+from compiler.codegen.rounds import LOW, Growths, Rounds, find_rounds
 from compiler.codegen.schedule import schedule
 from compiler.codegen.synchronise import Step, semaphore, synchronise
 from compiler.codegen.tile import CaseOp, CommandsOp, ProgramOp, WhileOp
@@ -22,13 +31,15 @@ from compiler.errors import Location
 from hw.isa.encoding import INSTRUCTIONS, Instruction
 from hw.isa.host import Engine
 from hw.isa.params import PARAMETER_COUNT
-from hw.isa.scalar import Halt, LoadScalar
+from hw.isa.scalar import Halt, LoadScalar, LoopInstruction
 from hw.isa.sync import Drain, Post, Set, Wait
 
 ALL_ENGINES = sum(1 << engine for engine in Engine if engine is not Engine.SEQUENCER)
 SCRATCH_REGISTER, COMPARE_REGISTER = 1, 2
 """Used between commands only; the others hold operands."""
-OPERAND_REGISTERS = range(9, 32)
+OPERAND_REGISTERS = range(9, 24)
+GROWTH_REGISTERS = range(24, 32)
+"""By how much the numbers of rounds have grown."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +122,23 @@ class Emitter:
     def _commands(self, commands: list[Command]) -> None:
         waits_for = dependences(commands)
         order = schedule(commands, waits_for, self.queue_depth)
-        for step in synchronise(commands, waits_for, order):
+        steps, done = synchronise(commands, waits_for, order), 0
+        for rounds in find_rounds(steps):
+            for step in steps[done : rounds.first]:
+                self._step(step)
+            self._rounds(steps[rounds.first : rounds.first + rounds.length], rounds)
+            done = rounds.end
+        for step in steps[done:]:
             self._step(step)
+
+    def _locate(self, command: Command) -> None:
+        if not self.sources or command.location is not self.sources[-1][1]:
+            self.sources.append((len(self.words), command.location))
 
     def _step(self, step: Step) -> None:
         command, words = step.command, self.words
         engine = command.engine
-        if not self.sources or command.location is not self.sources[-1][1]:
-            self.sources.append((len(words), command.location))
+        self._locate(command)
         for producer in step.waits:
             words.append(_wait_word(producer, engine))
         if self.given.get(engine) is not command.parameters:
@@ -171,6 +191,94 @@ class Emitter:
         if self.moving.get(at.register) != value:
             self.words.append(with_immediate(add_word(at.register, 0), value))
             self.moving[at.register] = value
+
+    def _rounds(self, steps: Sequence[Step], rounds: Rounds) -> None:
+        """A loop around the steps of a round; registers hold by how much numbers have grown."""
+        different = dict.fromkeys(by for growth in rounds.growths for by in growth if by)
+        growing = dict(zip(different, GROWTH_REGISTERS, strict=False))
+        for register in growing.values():
+            if register not in self.moving:
+                self._start(Moving(register, 0), 0)
+        plan = settings(steps, rounds.growths)
+        for setting in plan.before:
+            if setting.growth or self.parameters[setting.engine][setting.number] != setting.value:
+                self._write(setting, growing)
+        operands = [self._steady_operand(step.command, growth)
+                    for step, growth in zip(steps, rounds.growths, strict=True)]
+        begin = self.append(Halt())
+        for step, growth, written, operand in zip(steps, rounds.growths, plan.written, operands,
+                                                  strict=True):
+            self._locate(step.command)
+            self.words.extend(_wait_word(p, step.command.engine) for p in step.waits)
+            for setting in written:
+                self._write(setting, growing)
+            self._grown_words(step.command, growth, operand, growing, rounds.count)
+            self.words.extend(_post_word(step.command.engine, c) for c in step.posts)
+        for by, register in growing.items():
+            self.words.append(with_immediate(add_word(register, register), by))
+            self.moving[register] = self.moving[register] + by * rounds.count & MASK
+        self.words[begin] = encoded(LoopInstruction, length=len(self.words) - begin - 1,
+                                    imm=rounds.count)
+        for engine, number, value, by in plan.last:
+            self.parameters[engine][number] = value + by * (rounds.count - 1) & MASK
+            self.given.pop(engine, None)
+
+    def _write(self, setting: Setting, growing: Mapping[int, int]) -> None:
+        """Sets a parameter."""
+        word = with_immediate(_set_word(setting.engine, setting.number), setting.value)
+        self.words.append(self._grown(word, setting.growth, growing))
+
+    def _grown(self, word: int, by: int, growing: Mapping[int, int]) -> int:
+        """An instruction whose immediate grows, as the register for that does."""
+        if not by:
+            return word
+        register = growing[by]
+        return displaced(word | RS1.insert(register, "rs1"), -self.moving[register])
+
+    def _steady_operand(self, command: Command, growth: Growths) -> int:
+        """Bits of a register operand that is the same in all rounds."""
+        moves = command.repeat is not None and loops_around(command.repeat).operand is not None
+        if command.b is None or moves or growth[len(command.words)]:
+            return 0
+        return self._operand(command.b)
+
+    def _grown_words(self, command: Command, growth: Growths, operand: int,
+                     growing: Mapping[int, int], count: int) -> None:
+        """A command's instructions in a loop over rounds.
+
+        Args:
+            operand: bits of a register operand that is the same in all rounds.
+        """
+        words = [self._grown(word, by, growing)
+                 for word, by in zip(command.words, growth, strict=False)]
+        by = growth[len(words)] if command.b is not None else 0
+        starts: tuple[int, ...] = ()
+        steps: tuple[int, ...] = ()
+        if command.repeat is not None:
+            loops = loops_around(command.repeat)
+            starts, steps = loops.starts, loops.steps
+            for number, (field, at) in enumerate(zip(loops.fields, loops.addresses, strict=True)):
+                word = command.words[number]
+                if at is not None:
+                    self._begin(at, word >> IMMEDIATE_LO, growth[number], growing, count)
+                    words[number] = word & LOW
+                words[number] |= field
+            if command.b is not None and loops.operand is not None:
+                self._begin(loops.operand, command.b, by, growing, count)
+                by = 0
+        if by:
+            assert command.b is not None
+            temporary = with_immediate(add_word(SCRATCH_REGISTER, 0), command.b)
+            self.words.append(self._grown(temporary, by, growing))
+            operand = SCRATCH_REGISTER << RS2.lo
+        words[-1] |= operand
+        self.words.extend((*starts, *words, *steps))
+
+    def _begin(self, at: Moving, value: int, by: int, growing: Mapping[int, int], count: int
+               ) -> None:
+        """Sets a moving register in each round."""
+        self.words.append(self._grown(with_immediate(add_word(at.register, 0), value), by, growing))
+        self.moving[at.register] = value + by * (count - 1) + at.total & MASK
 
     def _operand(self, value: int) -> int:
         """Bits of an instruction whose register operand is a value."""

@@ -51,13 +51,14 @@ def plan(block: Block, config: AcceleratorConfig, candidates: Sequence[Resident]
     made = {r.value for r in candidates}
     needed = {op: reserved.get(op) or working_bytes(op, config, made) for op in operations}
     room = [config.scratchpad_bytes - needed[op] for op in operations]
-    chosen = _chosen(candidates, room)
+    wanted = list(map(_factor_bytes, operations))
+    chosen = _chosen(candidates, room, wanted)
     starved = {op: config.scratchpad_bytes // OTHER_WORKING + tensor_of(op.operands[0]).bytes
                for op in operations if needed[op] < config.scratchpad_bytes // OTHER_WORKING
                and is_padded(op) and all(r.value is not op.operands[0] for r in chosen)}
     if starved:
         room = [config.scratchpad_bytes - starved.get(op, needed[op]) for op in operations]
-        chosen = _chosen(candidates, room)
+        chosen = _chosen(candidates, room, wanted)
     residency = Residency()
     for resident, depth in chosen.items():
         addresses = residency.constants if resident.is_constant else residency.addresses
@@ -68,11 +69,17 @@ def plan(block: Block, config: AcceleratorConfig, candidates: Sequence[Resident]
     return residency
 
 
-def _chosen(candidates: Sequence[Resident], room: Sequence[int]) -> dict[Resident, int]:
+def _chosen(candidates: Sequence[Resident], room: Sequence[int], wanted: Sequence[int]
+            ) -> dict[Resident, int]:
     """Residents for which there is room, with their distances from the top; without buffers,
-    which have got their room now."""
+    which have got their room now.
+
+    Args:
+        room: bytes that residents may use at each position; `wanted`: those that the operation
+            could use of these to load nothing twice.
+    """
     chosen = _improved(candidates, _placed(candidates, {}, room), room)
-    return _compact({r: depth for r, depth in chosen.items() if not r.is_buffer}, room)
+    return _compact({r: depth for r, depth in chosen.items() if not r.is_buffer}, room, wanted)
 
 
 def _used(chosen: Mapping[Resident, int], first: int, end: int) -> list[int]:
@@ -84,24 +91,33 @@ def _used(chosen: Mapping[Resident, int], first: int, end: int) -> list[int]:
     return used
 
 
-def _compact(chosen: dict[Resident, int], room: Sequence[int]) -> dict[Resident, int]:
+def _compact(chosen: dict[Resident, int], room: Sequence[int], wanted: Sequence[int]
+             ) -> dict[Resident, int]:
     """The same residents with as few bytes between and below them as an order of placing gives:
-    with long lives first the short ones end up below them, and may take their place over."""
+    with long lives first the short ones end up below them, and may take their place over; with
+    large ones first those that follow each other alternate between two places."""
     compacted: dict[Resident, int] = {}
     for together in _apart(chosen):
         orders = (sorted(together, key=lambda r: (r.first - r.last, r.first)),
-                  sorted(together, key=lambda r: (r.first, -r.bytes)))
+                  sorted(together, key=lambda r: (r.first, -r.bytes)),
+                  sorted(together, key=lambda r: (-r.bytes, r.first)))
         placed: list[dict[Resident, int]] = [
             {r: chosen[r] for r in together}, *(_placed(order, {}, room) for order in orders)]
-        best: dict[Resident, int] = min((p for p in placed if len(p) == len(together)), key=_area)
+        best: dict[Resident, int] = min((p for p in placed if len(p) == len(together)),
+                                        key=lambda p: _area(p, room, wanted))
         compacted.update(best)
     return compacted
 
 
-def _area(placed: dict[Resident, int]) -> int:
-    """Bytes from the top to the lowest resident, summed over the positions."""
+def _area(placed: dict[Resident, int], room: Sequence[int], wanted: Sequence[int]
+          ) -> tuple[int, int]:
+    """Bytes that operations miss to hold a factor, and those from the top to the lowest resident,
+    summed over the positions."""
     first = min(r.first for r in placed)
-    return sum(_used(placed, first, max(r.last for r in placed) + 1))
+    used = _used(placed, first, max(r.last for r in placed) + 1)
+    missing = (n + more - room[position] for position, (n, more) in enumerate(
+        zip(used, wanted[first : first + len(used)], strict=True), first) if more)
+    return sum(n for n in missing if n > 0), sum(used)
 
 
 def _apart(residents: Iterable[Resident]) -> Iterator[list[Resident]]:
@@ -219,3 +235,11 @@ def working_bytes(op: Operation, config: AcceleratorConfig,
     if is_padded(op) and op.operands[0] in resident:
         return config.scratchpad_bytes // IN_PLACE_WORKING
     return config.scratchpad_bytes // WORKING.get(kind, OTHER_WORKING)
+
+
+def _factor_bytes(op: Operation) -> int:
+    """Of the smaller factor of a product, which loads no other one twice while it holds that; 0 for
+    other operations."""
+    if not isinstance(op, HloOp) or op.kind != "fused" or op.attrs["kind"] != "dot_general":
+        return 0
+    return min(tensor_of(value).bytes for value in op.operands[:2])

@@ -35,6 +35,7 @@ from compiler.passes.chains import (
     chain_from,
     origin,
     read_outside,
+    slice_outside,
     work_beside,
 )
 from compiler.passes.channels import cut_channels
@@ -57,7 +58,8 @@ def bands(module: ModuleOp, scratchpad_bytes: int, array_cols: int) -> None:
             taken |= chain.members
             for part, pieces in parts_of(chain, scratchpad_bytes, array_cols):
                 if pieces.bands > 1:
-                    _cut(part, pieces.bands, pieces.in_turn)
+                    _cut(_with_copy(part) if pieces.copies else part, pieces.bands,
+                         pieces.in_turn)
                 elif pieces.channels:
                     cut_channels(part, pieces.channels)
                 else:
@@ -75,6 +77,7 @@ def _cut(chain: Chain, count: int, in_turn: bool) -> None:
     held: dict[int, Lines] = {}
     parts: list[list[Lines]] = [[] for _ in chain.stages]
     stored: dict[int, list[SSAValue]] = {n: [] for n in read_outside(chain)}
+    taken = {n: slice_outside(chain, n) for n in stored}
     for band in range(len(ends[0])):
         for number, stage in enumerate(chain.stages):
             start, end = ends[number][band - 1] if band else 0, ends[number][band]
@@ -85,23 +88,50 @@ def _cut(chain: Chain, count: int, in_turn: bool) -> None:
                 part = _apply(slicer, stage, lines, (start, end), source, beside[number])
                 parts[number].append(Lines(start, end, part))
                 if number in stored:
-                    stored[number].append(_second(slicer, part))
+                    stored[number] += _second(slicer, parts[number][-1], taken[number], lines)
                 if number < len(chain.stages) - 1:
                     held[number] = _extended(slicer, chain, number, held.get(number),
                                              Lines(start, end, part), ends[number + 1][band - 1]
                                              if band else 0)
             made[number].append(slicer.made[done:])
     stored[len(chain.stages) - 1] = [band.value for band in parts[-1]]
-    _replace(chain, in_turns(made) if in_turn else interleaved(chain, made), stored)
+    replaced = {n: taken.get(n) or chain.stages[n].ops[-1] for n in stored}
+    _replace(chain, in_turns(made) if in_turn else interleaved(chain, made), stored, replaced)
 
 
-def _replace(chain: Chain, made: Sequence[HloOp], stored: Mapping[int, Sequence[SSAValue]]) -> None:
+def _with_copy(chain: Chain) -> Chain:
+    """A chain with a stage before that puts its input on chip, where all stages read it."""
+    first = chain.stages[0].first
+    source = first.operands[0]
+    copy = make("concatenate", [source], None, {"dimension": 0}, location=first.source)
+    insert_before(first, [copy])
+    for op in chain.members:
+        for number, value in enumerate(op.operands):
+            if origin(value) is source:
+                op.operands[number] = _handed_on(value, source, copy.results[0], first)
+    return Chain([Stage([copy], None), *chain.stages], chain.lines)
+
+
+def _handed_on(value: SSAValue, source: SSAValue, copy: SSAValue, before: HloOp) -> SSAValue:
+    """What a value, which is its origin handed on, is of the origin's copy."""
+    if value is source:
+        return copy
+    op = value.owner
+    assert isinstance(op, HloOp)
+    made = make(op.kind, [_handed_on(op.operands[0], source, copy, before)], [op.tensor],
+                dict(op.attrs), location=op.source)
+    insert_before(before, [made])
+    return made.results[0]
+
+
+def _replace(chain: Chain, made: Sequence[HloOp], stored: Mapping[int, Sequence[SSAValue]],
+             ends: Mapping[int, HloOp]) -> None:
     """Puts operations in a chain's place.
 
     Args:
-        stored: of each stage whose result others read its bands.
+        stored: of each stage whose result others read, what they read of its bands; `ends`: the
+            operation that makes it so far.
     """
-    ends = {number: chain.stages[number].ops[-1] for number in stored}
     joins = [make("concatenate", values, None, {"dimension": chain.lines},
                   location=ends[number].source) for number, values in stored.items()]
     insert_before(chain.stages[-1].ops[-1], [*made, *joins])
@@ -109,10 +139,18 @@ def _replace(chain: Chain, made: Sequence[HloOp], stored: Mapping[int, Sequence[
         replace(end, join.results)
 
 
-def _second(slicer: Slicer, value: SSAValue) -> SSAValue:
-    """The value once more, to be stored: made again beside it, or copied."""
-    twin = slicer.twin(value)
-    return slicer.copy(value) if twin is value else twin
+def _second(slicer: Slicer, band: Lines, taken: HloOp | None, lines: int) -> list[SSAValue]:
+    """A band once more, to be stored: made again beside it, or copied.
+
+    Args:
+        taken: the slice of all bands that is read, when not all is.
+    """
+    if taken is None:
+        twin = slicer.twin(band.value)
+        return [slicer.copy(band.value) if twin is band.value else twin]
+    first = [band.start if d == lines else 0 for d in range(len(taken.tensor.shape))]
+    part = slicer.taken(band.value, first, taken)
+    return [] if part is None else [part]
 
 
 def _know_residuals(slicer: Slicer, chain: Chain, stage: Stage, lines: tuple[int, int],

@@ -7,6 +7,7 @@ there is room to keep them, and the lines of the part's input that its windows s
 before. Slices load nothing twice, but need all of the input, and of what the last stage reads.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,7 +17,7 @@ from xdsl.ir import Block
 from compiler.ir.types import tensor_of
 from compiler.passes.chain_sizes import Sizes
 from compiler.passes.chain_turns import Turns
-from compiler.passes.chains import Chain, Read, are_read_later, origin
+from compiler.passes.chains import Chain, Read, Stage, are_read_later, origin
 from compiler.passes.channels import keeps_channels
 
 SMALL = 3
@@ -48,11 +49,14 @@ class Pieces:
         bands: of lines; 1 when it is not cut so.
         channels: of a slice, for all stages but the last one; 0 when it is not cut so.
         in_turn: whether a band passes all stages before the next one begins.
+        copies: whether each band's lines of the input are put on chip, for all stages that read
+            them.
     """
 
     bands: int = 1
     channels: int = 0
     in_turn: bool = False
+    copies: bool = False
 
 
 def parts_of(chain: Chain, scratchpad_bytes: int, array_cols: int) -> list[tuple[Chain, Pieces]]:
@@ -160,7 +164,8 @@ class _Costs:
 
     def _banded(self, start: int, end: int, fewest: int) -> Iterator[tuple[int, int]]:
         """Bytes with the fewest bands, and with as many as leave room for the weights."""
-        moved, weights = self._moved(start, end), self._weights(start, end)
+        moved = self._moved(start, end, in_bands=True)
+        weights = self._weights(start, end)
         again = (end - start) * TEXT_BYTES + self._shared(start)
         enough = self._enough(start, end, fewest)
         if enough != fewest:
@@ -173,9 +178,30 @@ class _Costs:
         """Bytes with bands that are made in turn: with each number for which there is room."""
         if end - start < 2 or any(stage.is_depthwise for stage in self.chain.stages[start:end]):
             return
-        turns = Turns(self.chain.part(start, end), self.sizes[start:end])
-        moved, weights = self._moved(start, end), self._weights(start, end)
-        again = (end - start) * (TEXT_BYTES + TURN_BYTES) + self._shared(start)
+        yield from self._turns(start, end, copies=False)
+        readers = [number for number in range(start, end) for read in self.reads[number]
+                   if read.maker == start - 1 and not self._is_on_chip(read, number)]
+        if len(readers) > 1 and readers[0] == start and not self._is_sliced(start, end):
+            yield from self._turns(start, end, copies=True)
+
+    def _turns(self, start: int, end: int, *, copies: bool) -> Iterator[tuple[int, Pieces]]:
+        """Bytes with bands made in turn.
+
+        Args:
+            copies: the part begins with a stage that puts its input on chip.
+        """
+        part, sizes = self.chain.part(start, end), self.sizes[start:end]
+        makers = [[read.maker - start + copies for read in self.reads[number]]
+                  for number in range(start, end)]
+        moved, weights = self._moved(start, end, in_bands=True), self._weights(start, end)
+        if copies:
+            # It stands for a stage that reads the same, line by line.
+            part = Chain([Stage(part.stages[0].ops, None), *part.stages], part.lines)
+            source = self.inputs[start]
+            sizes, makers = [Sizes.of_copy(source, part.lines), *sizes], [[], *makers]
+            moved -= (sum(0 in made_by for made_by in makers) - 1) * source.bytes
+        turns = Turns(part, sizes, makers)
+        again = len(sizes) * (TEXT_BYTES + TURN_BYTES) + (0 if copies else self._shared(start))
         lines = self.sizes[end - 1].lines
         for step in sorted({-(-lines // count) for count in range(2, lines + 1)}):
             count = -(-lines // step)
@@ -183,7 +209,12 @@ class _Costs:
             if room < 0:
                 return
             loaded = weights + (count - 1) * max(weights - room, 0)
-            yield moved + loaded + count * again, Pieces(count, in_turn=True)
+            yield moved + loaded + count * again, Pieces(count, in_turn=True, copies=copies)
+
+    def _is_sliced(self, start: int, end: int) -> bool:
+        """Whether some stage of a part reads a slice of its input."""
+        return any(read.is_sliced and read.maker == start - 1
+                   for reads in self.reads[start:end] for read in reads)
 
     def _shared(self, start: int) -> int:
         """Bytes of a part's input that two bands read."""
@@ -204,14 +235,22 @@ class _Costs:
     def _weights(self, start: int, end: int) -> int:
         return sum(stage.weights for stage in self.sizes[start:end])
 
-    def _moved(self, start: int, end: int) -> int:
-        """Bytes of what is between this part and others."""
+    def _moved(self, start: int, end: int, *, in_bands: bool = False) -> int:
+        """Bytes of what is between this part and others.
+
+        Args:
+            in_bands: of inner results that later parts read a slice of no more is stored.
+        """
         loaded = sum(read.bytes for number in range(start, end) for read in self.reads[number]
                      if read.maker < start and not self._is_on_chip(read, number))
-        stored = {read.maker for number in range(end, len(self.reads))
-                  for read in self.reads[number]
-                  if start <= read.maker < end and not self._is_on_chip(read, number)}
-        return loaded + sum(self.sizes[maker].bytes for maker in stored)
+        stored: dict[int, int] = defaultdict(int)
+        for number in range(end, len(self.reads)):
+            for read in self.reads[number]:
+                if start <= read.maker < end and not self._is_on_chip(read, number):
+                    is_part = in_bands and read.is_sliced and read.maker < end - 1
+                    bytes_ = read.bytes if is_part else self.sizes[read.maker].bytes
+                    stored[read.maker] = max(stored[read.maker], bytes_)
+        return loaded + sum(stored.values())
 
     def _is_on_chip(self, read: Read, reader: int) -> bool:
         """Whether a value is small enough to stay on chip from one part to another."""

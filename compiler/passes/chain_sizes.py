@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import prod
 
-from compiler.ir.types import tensor_of
+from compiler.ir.types import Tensor, tensor_of
 from compiler.passes.chains import Stage
 
 
@@ -37,6 +37,13 @@ class Sizes:
         return cls(tensor.bytes, tensor.shape[lines], tensor.bytes // count,
                    prod(tensor.shape[:-1]) // count, tensor.shape[-1], stage.weight_bytes, halo,
                    _input_bytes(stage), len(stage.products) > 1)
+
+    @classmethod
+    def of_copy(cls, tensor: Tensor, lines: int) -> "Sizes":
+        """Of a stage that puts its input on chip."""
+        count = max(tensor.shape[lines], 1)
+        return cls(tensor.bytes, tensor.shape[lines], tensor.bytes // count,
+                   prod(tensor.shape[:-1]) // count, tensor.shape[-1], 0, 0, tensor.bytes, 0)
 
 
 def _input_bytes(stage: Stage) -> int:

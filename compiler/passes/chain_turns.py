@@ -37,16 +37,19 @@ class Turns:
     Args:
         chain: the part.
         sizes: of each of its stages.
+        makers: of each of them the stages whose results it reads; negative numbers are not of the
+            part.
     """
 
-    def __init__(self, chain: Chain, sizes: Sequence[Sizes]) -> None:
+    def __init__(self, chain: Chain, sizes: Sequence[Sizes], makers: Sequence[Sequence[int]]
+                 ) -> None:
         self._chain, self._sizes = chain, sizes
         # For each result the stages that read it beside the next one.
         self._others: list[list[int]] = [[] for _ in sizes]
-        for reader in range(2, len(sizes)):
-            for read in chain.reads(reader):
-                if 0 <= read.maker < reader - 1:
-                    self._others[read.maker].append(reader)
+        for reader, made_by in enumerate(makers):
+            for maker in made_by:
+                if 0 <= maker < reader - 1:
+                    self._others[maker].append(reader)
 
     def bytes(self, count: int) -> int:
         """The most at once with so many bands, without weights and what the last stage makes: that

@@ -154,6 +154,18 @@ def read_outside(chain: Chain) -> list[int]:
             if not _is_read_by(members, stage.result)]
 
 
+def slice_outside(chain: Chain, number: int) -> HloOp | None:
+    """The slice which is all that others than the chain read of an inner stage's result."""
+    members = chain.members
+    outside = [use.operation for use in chain.stages[number].result.uses
+               if use.operation not in members and not (
+                   isinstance(use.operation, HloOp) and _hands_on(use.operation)
+                   and _is_read_by(members, use.operation.results[0]))]
+    (only, *others) = outside
+    is_slice = not others and isinstance(only, HloOp) and only.kind == "slice"
+    return only if is_slice and only.tensor.size else None
+
+
 def are_read_later(chain: Chain) -> bool:
     """Whether others read results of inner stages behind the chain's last operation only."""
     last, members = chain.stages[-1].ops[-1], chain.members

@@ -11,7 +11,9 @@ needs (`codegen.parts`). Each slice h_j is a tensor of its own; where the later 
 same way it reads slices as well.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, prod
 
 from xdsl.dialects.builtin import ModuleOp
@@ -31,17 +33,21 @@ from compiler.ops.contraction import spatial_windows
 from compiler.ops.elementwise import Elementwise
 from compiler.passes.chains import origin
 from compiler.passes.k_slices import contracted, partial_sum
-from compiler.passes.slicing import Slicer
+from compiler.passes.slicing import Cut, Slicer
 
 WORKING = 16
 """This part of the scratchpad is left to what is on its way in and out, which is little for a few
 columns."""
+LINES = 1
+"""The dimension of lines of an image."""
 BLOCKS = 2
 """Columns of a slice are so many blocks of the array at least."""
 FEWEST_SLICES = 8
 """Of smaller slices some more can stay on chip until they are read again."""
 MOST_SLICES = 16
 """Each slice but the first rounds the sums once more."""
+MOST_BANDS = 2
+"""Bands of lines, each of which loads all weights."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +69,50 @@ class Shared:
     def value(self) -> SSAValue:
         return self.second.operands[0]
 
-    def step(self, scratchpad_bytes: int, array_cols: int) -> int | None:
-        """Columns of a slice that fits beside the first one's input and the sums; None when there
-        is no room, or more than enough."""
-        value, x = tensor_of(self.value), tensor_of(self.path[0].operands[0])
+    def cut(self, scratchpad_bytes: int, array_cols: int) -> tuple[int, int] | None:
+        """Columns of a slice that fits beside the first one's input and the sums, and the bands of
+        lines that these are cut in; None when there is no room, or more than enough."""
         room = scratchpad_bytes - scratchpad_bytes // WORKING
-        sums = self.second.tensor.with_element(ElementType.BF16).bytes
-        if value.bytes + x.bytes <= room:
+        if tensor_of(self.value).bytes + tensor_of(self.path[0].operands[0]).bytes <= room:
             return None
+        for bands in range(1, (MOST_BANDS if self._saved() > 0 else 1) + 1):
+            step = self._step(room, array_cols, bands)
+            worth = bands == 1 or self._saved() > (bands - 1) * self._weights()
+            if step is not None and worth:
+                return step, bands
+        return None
+
+    def _step(self, room: int, array_cols: int, bands: int) -> int | None:
+        value, x = tensor_of(self.value), tensor_of(self.path[0].operands[0])
+        sums = self.second.tensor.with_element(ElementType.BF16).bytes
         extent, granule = value.shape[self.d], BLOCKS * array_cols
-        beside = x.bytes + ceil(sums * _padding(self.second.results[0]))
-        columns = min((room - beside) * extent // value.bytes, extent // FEWEST_SLICES)
+        # Sums of a band are put together with those of the others, not into padding. Narrower
+        # slices of its columns go where the larger residents leave a gap.
+        beside = x.bytes + ceil(
+            sums * _padding(self.second.results[0]) if bands == 1 else sums / bands)
+        columns = min((room - beside) * extent * bands // value.bytes,
+                      extent // (FEWEST_SLICES * bands))
         step = max(columns, 0) // granule * granule
         return step if step and extent <= MOST_SLICES * step else None
+
+    def _saved(self) -> int:
+        """Bytes that bands of lines save at most: the value is not loaded for the second product,
+        and of what others take a slice of no more is stored. -1 when there cannot be bands."""
+        value, taken = tensor_of(self.value), self.taken
+        products = sum(_path(v) != [] for op in self.path[1:] for v in op.operands)
+        if value.rank != 4 or self.d != 3 or value.shape[0] != 1 or products > len(self.path) - 1:
+            return -1  # another product's result would be needed as a whole
+        return value.bytes + (value.bytes - taken.tensor.bytes if taken is not None else 0)
+
+    def _weights(self) -> int:
+        return sum(tensor_of(op.operands[1]).bytes for op in (self.path[0], self.second))
+
+    @property
+    def taken(self) -> HloOp | None:
+        """The slice that is all that others read of the value."""
+        others = {use.operation for use in self.value.uses} - {self.second}
+        only = next(iter(others)) if len(others) == 1 else None
+        return only if isinstance(only, HloOp) and only.kind == "slice" else None
 
 
 def column_slices(module: ModuleOp, scratchpad_bytes: int, array_cols: int) -> None:
@@ -90,10 +127,12 @@ def column_slices(module: ModuleOp, scratchpad_bytes: int, array_cols: int) -> N
     for op in list(block.ops):
         if isinstance(op, HloOp) and op.kind == "dot_general" and op.parent is block:
             shared = _shared(op)
-            step = shared.step(scratchpad_bytes, array_cols) if shared is not None else None
-            if shared is not None and step is not None:
+            cut = shared.cut(scratchpad_bytes, array_cols) if shared is not None else None
+            if shared is not None and cut is not None and cut[1] > 1:
+                _cut_bands(shared, *cut, slicer)
+            elif shared is not None and cut is not None:
                 path.update(shared.path)
-                _cut(shared, step, slicer)
+                _cut(shared, cut[0], slicer)
     erase_unused(block)
 
 
@@ -171,3 +210,85 @@ def _cut(shared: Shared, step: int, slicer: Slicer) -> None:
     for start, part in stored:
         slicer.know(whole.results[0], ((shared.d, start, tensor_of(part).shape[shared.d]),), part)
 
+
+def _cut_bands(shared: Shared, step: int, bands: int, slicer: Slicer) -> None:
+    """The same in bands of lines, each of which passes all columns before the next one begins."""
+    second, taken = shared.second, shared.taken
+    after = _after(second)
+    lines = second.tensor.shape[LINES]
+    ends = [-(-lines * (band + 1) // bands) for band in range(bands)]
+    pieces: dict[int, list[SSAValue]] = {}
+    sums: list[SSAValue] = []
+    for start, end in pairwise([0, *ends]):
+        cut = (LINES, start, end - start)
+        made = _band(shared, step, cut, slicer, pieces)
+        slicer.know(second.results[0], (cut,), made)
+        sums.append(slicer.apply_all(after, (cut,)) if after else made)
+    columns = [_join(slicer, parts, LINES, second) for parts in pieces.values()]
+    joined, whole = _join(slicer, sums, LINES, second), _join(slicer, columns, shared.d, second)
+    last = after[-1] if after else second
+    insert_before(last, slicer.made)
+    slicer.made.clear()
+    replace(last, [joined])
+    if taken is not None:
+        replace(taken, [whole])
+    else:
+        shared.value.replace_all_uses_with(whole)
+    _flatten(whole)
+
+
+def _band(shared: Shared, step: int, cut: Cut, slicer: Slicer,
+          pieces: dict[int, list[SSAValue]]) -> SSAValue:
+    """The second product's result for some lines.
+
+    Args:
+        pieces: what others read, for the first of each slice's columns.
+    """
+    second, taken, d = shared.second, shared.taken, shared.d
+    extent = tensor_of(shared.value).shape[d]
+    (other,) = second.attrs["dot_dimension_numbers"]["rhs_contracting_dimensions"]
+    sums: SSAValue | None = None
+    for start in range(0, extent, step):
+        size = min(step, extent - start)
+        cuts = (cut, (d, start, size))
+        part = slicer.apply_all(shared.path, cuts)
+        read = slicer.twin(part) if taken is None else slicer.taken(
+            part, (0, cut[1], 0, start), taken)
+        pieces.setdefault(start, []).extend([] if read is None else [read])
+        weights = slicer.slice(second.operands[1], ((other, start, size),))
+        made = partial_sum(second, (part, weights), sums, last=start + size == extent, cuts=(cut,))
+        slicer.made += made
+        sums = made[-1].results[0]
+    assert sums is not None
+    return sums
+
+
+def _after(second: HloOp) -> list[HloOp]:
+    """Elementwise work on a product's result that nothing else reads."""
+    found: list[HloOp] = []
+    user = only_user(second.results[0])
+    while user is not None and isinstance(user.definition, Elementwise):
+        found.append(user)
+        user = only_user(user.results[0])
+    return found
+
+
+def _join(slicer: Slicer, parts: Sequence[SSAValue], d: int, second: HloOp) -> SSAValue:
+    join = make("concatenate", parts, None, {"dimension": d}, location=second.source)
+    slicer.made.append(join)
+    return join.results[0]
+
+
+def _flatten(value: SSAValue) -> None:
+    """What puts a concatenation together with others takes its operands instead."""
+    maker = value.owner
+    assert isinstance(maker, HloOp)
+    for use in list(value.uses):
+        op = use.operation
+        if isinstance(op, HloOp) and op.kind == "concatenate" and \
+                op.attrs["dimension"] == maker.attrs["dimension"]:
+            operands = [v for operand in op.operands
+                        for v in (maker.operands if operand is value else (operand,))]
+            flat = make("concatenate", operands, [op.tensor], dict(op.attrs), location=op.source)
+            insert_before(op, [flat])
+            replace(op, flat.results)

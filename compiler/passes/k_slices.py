@@ -26,7 +26,7 @@ from xdsl.ir import SSAValue
 from compiler.ir.ops import HloOp, erase_unused, insert_before, main_function, make, replace
 from compiler.ir.types import ElementType, Tensor, tensor_of
 from compiler.passes.slices import Exclusive
-from compiler.passes.slicing import Slicer
+from compiler.passes.slicing import Cuts, Slicer, resized
 
 ROOM = 8
 """This part of the scratchpad is left to the factors on their way in."""
@@ -183,10 +183,14 @@ def _slice(second: HloOp, dims: tuple[int, int], step: int, slicer: Slicer) -> N
     replace(second, [sums])
 
 
-def partial_sum(second: HloOp, factors: Sequence[SSAValue], sums: SSAValue | None, *, last: bool
-             ) -> list[HloOp]:
-    """The product of a slice, and what there is already added to it."""
-    wide = second.tensor.with_element(ElementType.F32)
+def partial_sum(second: HloOp, factors: Sequence[SSAValue], sums: SSAValue | None, *, last: bool,
+                cuts: Cuts = ()) -> list[HloOp]:
+    """The product of a slice, and what there is already added to it.
+
+    Args:
+        cuts: of the product's result, of which the first factor is.
+    """
+    wide = resized(second.tensor, cuts).with_element(ElementType.F32)
     made = [make(second.kind, factors, [wide], dict(second.attrs), location=second.source)]
     if sums is not None:
         made.append(make("convert", [sums], [wide], location=second.source))

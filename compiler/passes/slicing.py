@@ -134,6 +134,14 @@ class Slicer:
         return self._add(make(op.kind, operands, [resized(op.tensor, cuts)], dict(op.attrs),
                               location=op.source))
 
+    def apply_all(self, ops: Sequence[HloOp], cuts: Cuts) -> SSAValue:
+        """Slices of operations of which each reads the one before: what the last one makes."""
+        for op in ops:
+            part = self.apply(op, cuts)
+            assert part is not None
+            self.know(op.results[0], cuts, part)
+        return self.slice(ops[-1].results[0], cuts)
+
     def _slice(self, value: SSAValue, cuts: Cuts) -> SSAValue:
         op, tensor = value.owner, tensor_of(value)
         if not isinstance(op, HloOp):
@@ -158,14 +166,39 @@ class Slicer:
 
     def view(self, value: SSAValue, cuts: Cuts) -> SSAValue:
         """A slice as a view of the whole value."""
-        op, tensor = value.owner, tensor_of(value)
-        bounds = [(0, n) for n in tensor.shape]
+        bounds = [(0, n) for n in tensor_of(value).shape]
         for d, start, size in cuts:
             bounds[d] = (start, start + size)
+        return self.steps(value, bounds, (1,) * len(bounds))
+
+    def steps(self, value: SSAValue, bounds: Sequence[tuple[int, int]], strides: Sequence[int]
+              ) -> SSAValue:
+        """Every so many elements of a box of the whole value.
+
+        Args:
+            bounds: for each dimension the first index, and the one behind the last.
+        """
+        op = value.owner
         return self._add(make("slice", [value], None, {
             "start_indices": tuple(a for a, _ in bounds),
             "limit_indices": tuple(b for _, b in bounds),
-            "strides": (1,) * tensor.rank}, location=op.source if isinstance(op, HloOp) else None))
+            "strides": tuple(strides)}, location=op.source if isinstance(op, HloOp) else None))
+
+    def taken(self, part: SSAValue, first: Sequence[int], slice_: HloOp) -> SSAValue | None:
+        """What a slice takes of a part of the whole value, as a tensor of its own; None for none.
+
+        Args:
+            first: the index of the part's first element in the whole value.
+        """
+        bounds = []
+        for begin, size, start, limit, step in zip(
+                first, tensor_of(part).shape, *(slice_.attrs[name] for name in (
+                    "start_indices", "limit_indices", "strides")), strict=True):
+            low = start + -(-max(begin - start, 0) // step) * step
+            bounds.append((low - begin, min(limit, begin + size) - begin))
+        if any(low >= high for low, high in bounds):
+            return None
+        return self.copy(self.steps(part, bounds, slice_.attrs["strides"]))
 
     def copy(self, value: SSAValue) -> SSAValue:
         """The value as a tensor of its own, which may stay on chip for several readers."""

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from ml_dtypes import bfloat16
 
+from benchmarks.networks.traffic import predict
+from compiler.ir.ops import HloOp
 from compiler.passes.chain_cuts import Pieces
-from compiler.passes.chains import Chain, are_read_later, read_outside
+from compiler.passes.chains import Chain, are_read_later, read_outside, slice_outside
 from compiler.pipeline import compile_module
 from hw.config import load as load_config
 from sim import model
@@ -106,6 +108,60 @@ def test_results_that_later_parts_read(name: str, in_turn: bool, monkeypatch: py
     assert all(found)
 
 
+def strided_shortcut(x: Any) -> Any:
+    """A block at half the lines: its shortcut reads every second line and position."""
+    x = jax.nn.relu(conv(jax.nn.relu(conv(x, 3, 16)), 3, 24))
+    y = jax.nn.relu(conv(jax.nn.relu(conv(x, 1, 16)), 3, 16, 2))
+    return jax.nn.relu(conv(y, 1, 40) + conv(x, 1, 40, 2))
+
+
+@pytest.mark.parametrize("count", [3, 7, 33])
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_of_a_result_that_is_read_in_strides_no_more_is_stored(
+        count: int, in_turn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bands of an even and an odd number of lines, and of a single one."""
+    passes, taken = import_module("compiler.passes.bands"), list[HloOp | None]()
+
+    def first_stages(chain: Chain, *_: int) -> list[tuple[Chain, Pieces]]:
+        part = chain.part(0, 3)
+        taken.extend(slice_outside(part, number) for number in read_outside(part))
+        return [(part, Pieces(count, in_turn=in_turn))]
+
+    monkeypatch.setattr(passes, "parts_of", first_stages)
+    argument = draw(1, 33, 24, 8)
+    assert_same_bits(strided_shortcut, [argument])
+    assert [op.tensor.shape for op in taken if op is not None] == [(1, 17, 12, 24)]
+    module = export(strided_shortcut, argument)
+    strided = predict(compile_module(module, TINY), [argument]).bytes_written
+    monkeypatch.setattr(passes, "slice_outside", lambda *_: None)
+    whole = predict(compile_module(module, TINY), [argument]).bytes_written
+    assert strided < whole
+
+
+@pytest.mark.parametrize("name", ["residual", "bottleneck", "projected"])
+def test_bits_when_stages_share_an_input(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    function, shape = CHAINS[name]
+    passes = import_module("compiler.passes.bands")
+    monkeypatch.setattr(passes, "parts_of", lambda chain, *_: [
+        (chain, Pieces(16, in_turn=True, copies=True))])
+    assert_same_bits(function, [draw(*shape)])
+
+
+def test_an_input_that_stages_share_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes, argument = import_module("compiler.passes.bands"), draw(1, 56, 56, 256)
+    module, machine = export(bottleneck, argument), load_config("default")
+    parts_of, found, loaded = passes.parts_of, [], []
+    for copies in (True, False):
+        def noted(*arguments: Any, may: bool = copies) -> list[tuple[Chain, Pieces]]:
+            found.extend(parts := parts_of(*arguments))
+            return [(part, replace(pieces, copies=may)) for part, pieces in parts]
+
+        monkeypatch.setattr(passes, "parts_of", noted)
+        loaded.append(predict(compile_module(module, machine), [argument]).bytes_read)
+    assert all(pieces.copies for _, pieces in found)
+    assert loaded[1] - loaded[0] > 0.9 * argument.nbytes
+
+
 def test_results_that_are_read_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shortcut that stands between a part's operations cannot read what the part stores."""
     passes, found = import_module("compiler.passes.bands"), list[bool]()
@@ -193,7 +249,6 @@ def test_integers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_stays_on_chip() -> None:
     """Nothing between the operations visits DRAM: loads and stores are near the least."""
-    from benchmarks.networks.traffic import predict
     argument = draw(1, 56, 56, 24)
     program = compile_module(export(inverted, argument), load_config("default"))
     least = 2 * argument.nbytes + 2 * 24 * 72 * 2

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from compiler.codegen import column_operands
-from hw.isa import decode
-from hw.isa.dma import DmaForm
 from hw.isa.host import Engine
+from verif.codegen.executed import executed
 from verif.codegen.harness import assert_close, build, execute
 from verif.compiler.models import floats, jax
 
@@ -36,8 +35,7 @@ def test_values(shape: tuple[int, int, int]) -> None:
 
 def loads() -> int:
     program = build(affine, arguments(16, 24, 700))
-    return sum(isinstance(i, DmaForm) and i.target is Engine.LOAD
-               for i in map(decode, program.text.tolist()))
+    return sum(done.is_work and done.engine is Engine.LOAD for done in executed(program))
 
 
 def test_blocks_share_loads(monkeypatch: pytest.MonkeyPatch) -> None:

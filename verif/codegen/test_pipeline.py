@@ -10,6 +10,7 @@ from hw.config import TINY
 from hw.isa.encoding import decode
 from hw.isa.program import from_bytes
 from hw.isa.sync import Post, Set, Wait
+from verif.codegen.executed import executed
 from verif.codegen.harness import build
 from verif.compiler.models import export, floats, module
 
@@ -63,7 +64,8 @@ def test_parameters_that_hold_already_are_not_written_again() -> None:
 
 def test_each_wait_has_its_post() -> None:
     program = build(lambda x: (x + x.T).sum(0), [floats(33, 33)])
-    decoded = [decode(int(word)) for word in program.text]
-    waits = sorted(d.semaphore for d in decoded if isinstance(d, Wait))
+    done = executed(program)
+    waits, posts = (sorted(dict(d.others)["semaphore"] for d in done if d.mnemonic == mnemonic)
+                    for mnemonic in (Wait.MNEMONIC, Post.MNEMONIC))
     assert waits
-    assert waits == sorted(d.semaphore for d in decoded if isinstance(d, Post))
+    assert waits == posts

@@ -158,8 +158,9 @@ def test_residents_that_never_meet_are_placed_as_if_alone(seed: int) -> None:
     sets = [[Resident(value, begin + first, begin + last, size, size)
              for value, (first, last, size) in zip(values[n::2], drawn[n::2], strict=True)]
             for n, begin in ((0, 0), (1, later))]
-    alone = [residency._compact(residency._placed(one, {}, room), room) for one in sets]
-    both = residency._compact(residency._placed([*sets[1], *sets[0]], {}, room), room)
+    wanted = [0] * len(room)
+    alone = [residency._compact(residency._placed(one, {}, room), room, wanted) for one in sets]
+    both = residency._compact(residency._placed([*sets[1], *sets[0]], {}, room), room, wanted)
     assert both == alone[0] | alone[1]
 
 
@@ -174,4 +175,4 @@ def test_what_lives_while_there_is_little_room_is_placed_first() -> None:
     residents = [Resident(value, first, last, size, size * max(2, last - first - 2))
                  for value, (first, last, size) in zip(values, lives, strict=True)]
     residents.sort(key=lambda r: (-r.gain, r.first))
-    assert residency._chosen(residents, room).keys() == set(residents)
+    assert residency._chosen(residents, room, [0] * len(room)).keys() == set(residents)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import ml_dtypes
@@ -114,6 +115,43 @@ def test_sums_are_made_inside_the_padding_that_their_reader_needs() -> None:
     assert moved(code, Engine.STORE, WORKSPACE_WINDOW) == IMAGE[1].nbytes
     assert moved(code, Engine.LOAD, WORKSPACE_WINDOW) == IMAGE[1].nbytes
     assert_close(image_block, IMAGE)
+
+
+def halved_block(image: Any, residual: Any) -> Any:
+    """The same block, and the next one at half the lines and positions."""
+    def conv(x: Any, size: int, features: int, stride: int = 1) -> Any:
+        kernel = floats(size, size, x.shape[-1], features, seed=features + size, dtype=BF16)
+        return jax.lax.conv_general_dilated(
+            x, kernel / BF16(size * np.sqrt(x.shape[-1])), (stride, stride), "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    wide = relu(conv(relu(image), 1, FEATURES) + residual)
+    narrow = relu(conv(relu(conv(wide, 1, CHANNELS)), 3, CHANNELS, 2))
+    return relu(conv(narrow, 1, FEATURES) + conv(wide, 1, FEATURES, 2))
+
+
+LARGE_SIDE = 16
+LARGE = [floats(1, LARGE_SIDE, LARGE_SIDE, n, seed=n, dtype=BF16) for n in (CHANNELS, FEATURES)]
+
+
+@pytest.mark.parametrize("side", [LARGE_SIDE, LARGE_SIDE - 1])
+def test_bands_of_lines_leave_room_for_sums(side: int) -> None:
+    """Input and sums fill the scratchpad: with sums of half the lines there is room for slices. Of
+    the wide value no more is stored than the next block's shortcut reads."""
+    arguments = [x[:, :side] for x in LARGE]
+    module = export(halved_block, *arguments)
+    machine = replace(TINY, scratchpad_bytes=64 * 1024)
+    program = compile_module(module, machine, Options(fast_math=True))
+    (got,), (exact,) = execute(program, arguments), results(halved_block, *arguments)
+    np.testing.assert_allclose(np.asarray(got, np.float32), np.asarray(exact, np.float32),
+                               atol=0.06, rtol=0.02)
+    model = load(module)
+    optimise(model.module, relaxed=True, scratchpad_bytes=machine.scratchpad_bytes,
+             array_cols=TINY.array_cols)
+    shapes = [tensor_of(r).shape for op in main_function(model.module).body.block.ops
+              if isinstance(op, HloOp) for r in op.results]
+    assert shapes.count((1, side // 2, LARGE_SIDE, FEATURES // 16)) >= 16
+    assert (1, side, LARGE_SIDE, FEATURES) not in shapes
 
 
 def of_a_product_itself(x: Any, first: Any, up: Any, down: Any, again: Any) -> Any:

@@ -1,0 +1,159 @@
+"""Steps that are repeated with other numbers: the same kinds of commands in the same order, whose
+addresses and parameters grow by the same amounts each time.
+
+The columns of a product are the usual case: each tile of them is a sweep of the array, a kernel and
+a store. A loop of the sequencer holds one round of them (`emit_rounds`), so that the program's text
+is shorter, which every run loads from DRAM.
+"""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from compiler.codegen.commands import IMMEDIATE_LO, Command
+from compiler.codegen.synchronise import Step
+from hw.isa.encoding import BY_OPCODE
+
+LONGEST = 64
+"""Steps of a round at most: those of a band or a layer are longer, and differ in their addresses
+from one to the next."""
+CANDIDATES = 12
+"""Later steps of the same kind that the next round is tried to begin with."""
+MOST_GROWTHS = 8
+"""Different amounts by which numbers grow, each of which takes a register."""
+MOST_OPERANDS = 8
+"""Different register operands of a round that stay the same."""
+LEAST_SAVED = 8
+"""Instructions that a loop saves at least."""
+LOW = (1 << IMMEDIATE_LO) - 1
+MASK = 0xFFFFFFFF
+
+Growths = tuple[int, ...]
+"""By how much each number of a command grows from one round to the next, modulo 2**32."""
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Repeated steps.
+
+    Attributes:
+        first: position of the first step; `length`: steps of a round; `count`: rounds.
+        growths: for each step of a round.
+    """
+
+    first: int
+    length: int
+    count: int
+    growths: tuple[Growths, ...]
+
+    @property
+    def end(self) -> int:
+        """Position behind the last step."""
+        return self.first + self.length * self.count
+
+
+def numbers(command: Command) -> tuple[int, ...]:
+    """What may grow: the immediates of its instructions, their register operand when they have one,
+    and the parameters."""
+    operand = () if command.b is None else (command.b,)
+    return (*[word >> IMMEDIATE_LO for word in command.words], *operand,
+            *command.parameters.values())
+
+
+def find_rounds(steps: Sequence[Step]) -> Iterator[Rounds]:
+    """What is worth a loop, in order; no step is in two of them."""
+    kinds = _kinds(steps)
+    places: dict[int, list[int]] = defaultdict(list)
+    for position, kind in enumerate(kinds):
+        places[kind].append(position)
+    position = 0
+    while position < len(steps):
+        best, most = None, LEAST_SAVED - 1
+        same = places[kinds[position]]
+        after = bisect_right(same, position)
+        for other in same[after : after + CANDIDATES]:
+            rounds = _rounds(steps, kinds, position, other - position)
+            if rounds is not None and (saved := _saved(steps, rounds)) > most:
+                best, most = rounds, saved
+        if best is not None:
+            yield best
+            position = best.end
+        else:
+            position += 1
+
+
+def _kinds(steps: Sequence[Step]) -> list[int]:
+    """For each step a number that those have in common which differ in their numbers only."""
+    known: dict[tuple[Any, ...], int] = {}
+    return [known.setdefault(_kind(step), len(known)) for step in steps]
+
+
+def _kind(step: Step) -> tuple[Any, ...]:
+    command = step.command
+    return (command.engine, *[word & LOW for word in command.words], command.b is None,
+            command.repeat, id(command.location), tuple(command.parameters), tuple(step.waits),
+            tuple(step.posts))
+
+
+def _rounds(steps: Sequence[Step], kinds: Sequence[int], first: int, length: int) -> Rounds | None:
+    """The rounds of so many steps from a position on; None for less than two."""
+    second = first + length
+    if length > LONGEST or kinds[first:second] != kinds[second : second + length]:
+        return None
+    growths = tuple(map(_growth, steps[first:second], steps[second : second + length]))
+    different = {growth for of_step in growths for growth in of_step if growth}
+    if len(different) > MOST_GROWTHS or not all(map(_may_grow, steps[first:second], growths)) or \
+            _operands(steps[first:second], growths) > MOST_OPERANDS:
+        return None
+    count, begin = 2, second
+    while kinds[begin : begin + length] == kinds[begin + length : begin + 2 * length] and all(
+            map(_grows, steps[begin : begin + length],
+                steps[begin + length : begin + 2 * length], growths)):
+        count, begin = count + 1, begin + length
+    return Rounds(first, length, count, growths)
+
+
+def _growth(step: Step, later: Step) -> Growths:
+    a, b = numbers(step.command), numbers(later.command)
+    return tuple([y - x & MASK for x, y in zip(a, b, strict=True)])
+
+
+def _grows(step: Step, later: Step, growth: Growths) -> bool:
+    return _growth(step, later) == growth
+
+
+def _may_grow(step: Step, growth: Growths) -> bool:
+    """Whether all instructions whose immediate grows add a register to it."""
+    words = step.command.words
+    return all(has_register(word & 0xFF) for word, by in zip(words, growth, strict=False) if by)
+
+
+@cache
+def has_register(opcode: int) -> bool:
+    """Whether instructions add the register rs1 to their immediate."""
+    return "rs1" in BY_OPCODE[opcode].FIELDS
+
+
+def _operands(steps: Sequence[Step], growths: Sequence[Growths]) -> int:
+    """Register operands that stay the same; the others share one register."""
+    return len({step.command.b for step, growth in zip(steps, growths, strict=True)
+                if step.command.b and step.command.repeat is None
+                and not growth[len(step.command.words)]})
+
+
+def _saved(steps: Sequence[Step], rounds: Rounds) -> int:
+    """About how many instructions fewer the text has with a loop."""
+    length, loop = 0, 2
+    for step, growth in zip(steps[rounds.first : rounds.first + rounds.length], rounds.growths,
+                            strict=True):
+        command = step.command
+        length += len(step.waits) + len(step.posts) + sum(map(bool, growth))
+        length += len(command.words) + (command.b is not None)
+        if command.repeat is not None:
+            length += len(command.repeat.counts) + 2
+            loop += 2
+    different = {growth for of_step in rounds.growths for growth in of_step if growth}
+    return (rounds.count - 1) * length - loop - 2 * len(different)
