@@ -199,7 +199,7 @@ class Emitter:
         for register in growing.values():
             if register not in self.moving:
                 self._start(Moving(register, 0), 0)
-        plan = settings(steps, rounds.growths)
+        plan = settings(steps, rounds.growths, self.parameters)
         for setting in plan.before:
             if setting.growth or self.parameters[setting.engine][setting.number] != setting.value:
                 self._write(setting, growing)

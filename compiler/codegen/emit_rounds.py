@@ -1,7 +1,6 @@
 """Which parameters a loop over rounds of steps has to write, and where."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,9 +23,9 @@ class Settings:
     """Parameters of a round.
 
     Attributes:
-        before: what must hold when the loop begins.
+        before: what must hold when the loop begins; what does already may be left out.
         written: what each step writes.
-        last: what the last step that uses a parameter has given it.
+        last: what the last step that uses a parameter has given it, unless it held before.
     """
 
     before: list[Setting]
@@ -34,25 +33,57 @@ class Settings:
     last: list[Setting]
 
 
-def settings(steps: Sequence[Step], growths: Sequence[Growths]) -> Settings:
+def settings(steps: Sequence[Step], growths: Sequence[Growths],
+             held: Mapping[Engine, Sequence[int]]) -> Settings:
     """A parameter is written by the steps that find another value than the step before has left,
-    the last one of the round before in the case of the first."""
-    used: dict[tuple[Engine, int], list[tuple[int, Setting]]] = defaultdict(list)
-    for number, (step, growth) in enumerate(zip(steps, growths, strict=True)):
-        command = step.command
-        own = growth[len(growth) - len(command.parameters) :]
-        for (index, value), by in zip(command.parameters.items(), own, strict=True):
-            setting = Setting(command.engine, index, value & MASK, by)
-            used[command.engine, index].append((number, setting))
+    the last one of the round before in the case of the first.
+
+    Args:
+        held: by engine, the parameters as they are.
+    """
     result = Settings([], [[] for _ in steps], [])
-    for uses in used.values():
-        left = uses[-1][1]
-        result.last.append(left)
-        left = left._replace(value=left.value - left.growth & MASK)
-        if uses[0][1] == left:
-            result.before.append(uses[0][1])
-        for number, setting in uses:
-            if setting != left:
-                result.written[number].append(setting)
-            left = setting
+    uses, before = _changing(steps, growths)
+    for engine, index, value in before:
+        if held[engine][index] != value:
+            result.before.append(Setting(engine, index, value, 0))
+            result.last.append(result.before[-1])
+    for (engine, index), found in uses.items():
+        _settle(engine, index, found, result)
     return result
+
+
+_Use = tuple[int, int, int]
+"""Of a parameter by a step: the step's number, the value, by how much it grows."""
+
+
+def _changing(steps: Sequence[Step], growths: Sequence[Growths]
+              ) -> tuple[dict[tuple[Engine, int], list[_Use]], list[tuple[Engine, int, int]]]:
+    """The uses of each parameter that changes, and the others with their values."""
+    uses: dict[tuple[Engine, int], list[_Use]] = {}
+    for number, (step, growth) in enumerate(zip(steps, growths, strict=True)):
+        engine, parameters = step.command.engine, step.command.parameters
+        own = growth[len(growth) - len(parameters) :]
+        for (index, value), by in zip(parameters.items(), own, strict=True):
+            uses.setdefault((engine, index), []).append((number, value & MASK, by))
+    same = [(*key, found[0][1]) for key, found in uses.items() if _is_same(found)]
+    for engine, index, _ in same:
+        del uses[engine, index]
+    return uses, same
+
+
+def _is_same(uses: Sequence[_Use]) -> bool:
+    _, first, _ = uses[0]
+    return not any(by or value != first for _, value, by in uses)
+
+
+def _settle(engine: Engine, index: int, uses: Sequence[_Use], result: Settings) -> None:
+    """Adds what becomes of one parameter that changes."""
+    _, value, by = uses[-1]
+    result.last.append(Setting(engine, index, value, by))
+    left = value - by & MASK, by
+    if uses[0][1:] == left:
+        result.before.append(Setting(engine, index, *left))
+    for number, value, by in uses:
+        if (value, by) != left:
+            result.written[number].append(Setting(engine, index, value, by))
+        left = value, by

@@ -65,19 +65,10 @@ def numbers(command: Command) -> tuple[int, ...]:
 
 def find_rounds(steps: Sequence[Step]) -> Iterator[Rounds]:
     """What is worth a loop, in order; no step is in two of them."""
-    kinds = _kinds(steps)
-    places: dict[int, list[int]] = defaultdict(list)
-    for position, kind in enumerate(kinds):
-        places[kind].append(position)
+    finder = _Finder(steps)
     position = 0
     while position < len(steps):
-        best, most = None, LEAST_SAVED - 1
-        same = places[kinds[position]]
-        after = bisect_right(same, position)
-        for other in same[after : after + CANDIDATES]:
-            rounds = _rounds(steps, kinds, position, other - position)
-            if rounds is not None and (saved := _saved(steps, rounds)) > most:
-                best, most = rounds, saved
+        best = finder.best(position)
         if best is not None:
             yield best
             position = best.end
@@ -85,10 +76,60 @@ def find_rounds(steps: Sequence[Step]) -> Iterator[Rounds]:
             position += 1
 
 
-def _kinds(steps: Sequence[Step]) -> list[int]:
-    """For each step a number that those have in common which differ in their numbers only."""
-    known: dict[tuple[Any, ...], int] = {}
-    return [known.setdefault(_kind(step), len(known)) for step in steps]
+class _Finder:
+    """Looks for rounds among steps."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = steps
+        known: dict[tuple[Any, ...], int] = {}
+        # For each step a number that those have in common which differ in their numbers only.
+        self._kinds = [known.setdefault(_kind(step), len(known)) for step in steps]
+        self._places: dict[int, list[int]] = defaultdict(list)
+        for position, kind in enumerate(self._kinds):
+            self._places[kind].append(position)
+        self._numbers: list[tuple[int, ...] | None] = [None] * len(steps)
+
+    def best(self, position: int) -> Rounds | None:
+        """The rounds from a position on that save most; None when none saves enough."""
+        kinds, same = self._kinds, self._places[self._kinds[position]]
+        best, most = None, LEAST_SAVED - 1
+        after = bisect_right(same, position)
+        for other in same[after : after + CANDIDATES]:
+            length = other - position
+            if length > LONGEST:
+                break
+            if kinds[position:other] != kinds[other : other + length]:
+                continue
+            rounds = self._rounds(position, length)
+            if rounds is not None and (saved := _saved(self._steps, rounds)) > most:
+                best, most = rounds, saved
+        return best
+
+    def _rounds(self, first: int, length: int) -> Rounds | None:
+        """The rounds of so many steps from a position on, of which two are of the same kinds; None
+        when there are too few registers."""
+        second, kinds = first + length, self._kinds
+        steps = self._steps[first:second]
+        growths = tuple([self._growth(n, n + length) for n in range(first, second)])
+        different = {growth for of_step in growths for growth in of_step if growth}
+        if len(different) > MOST_GROWTHS or not all(map(_may_grow, steps, growths)) or \
+                _operands(steps, growths) > MOST_OPERANDS:
+            return None
+        count, begin = 2, second
+        while kinds[begin : begin + length] == kinds[begin + length : begin + 2 * length] and all(
+                self._growth(n, n + length) == growth for n, growth in enumerate(growths, begin)):
+            count, begin = count + 1, begin + length
+        return Rounds(first, length, count, growths)
+
+    def _growth(self, position: int, later: int) -> Growths:
+        return tuple([y - x & MASK for x, y in zip(
+            self._number(position), self._number(later), strict=True)])
+
+    def _number(self, position: int) -> tuple[int, ...]:
+        found = self._numbers[position]
+        if found is None:
+            found = self._numbers[position] = numbers(self._steps[position].command)
+        return found
 
 
 def _kind(step: Step) -> tuple[Any, ...]:
@@ -96,33 +137,6 @@ def _kind(step: Step) -> tuple[Any, ...]:
     return (command.engine, *[word & LOW for word in command.words], command.b is None,
             command.repeat, id(command.location), tuple(command.parameters), tuple(step.waits),
             tuple(step.posts))
-
-
-def _rounds(steps: Sequence[Step], kinds: Sequence[int], first: int, length: int) -> Rounds | None:
-    """The rounds of so many steps from a position on; None for less than two."""
-    second = first + length
-    if length > LONGEST or kinds[first:second] != kinds[second : second + length]:
-        return None
-    growths = tuple(map(_growth, steps[first:second], steps[second : second + length]))
-    different = {growth for of_step in growths for growth in of_step if growth}
-    if len(different) > MOST_GROWTHS or not all(map(_may_grow, steps[first:second], growths)) or \
-            _operands(steps[first:second], growths) > MOST_OPERANDS:
-        return None
-    count, begin = 2, second
-    while kinds[begin : begin + length] == kinds[begin + length : begin + 2 * length] and all(
-            map(_grows, steps[begin : begin + length],
-                steps[begin + length : begin + 2 * length], growths)):
-        count, begin = count + 1, begin + length
-    return Rounds(first, length, count, growths)
-
-
-def _growth(step: Step, later: Step) -> Growths:
-    a, b = numbers(step.command), numbers(later.command)
-    return tuple([y - x & MASK for x, y in zip(a, b, strict=True)])
-
-
-def _grows(step: Step, later: Step, growth: Growths) -> bool:
-    return _growth(step, later) == growth
 
 
 def _may_grow(step: Step, growth: Growths) -> bool:

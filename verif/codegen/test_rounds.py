@@ -23,6 +23,8 @@ from verif.codegen.harness import build, execute
 from verif.compiler.models import floats, jax
 
 HERE = Location()
+HELD = {Engine.VECTOR: [0, 0, 5]}
+"""Parameters before the loop."""
 OPCODE = LoopInstruction.OPCODE
 
 
@@ -146,19 +148,27 @@ def kernels() -> tuple[Step, ...]:
 
 
 def test_parameters_are_written_where_they_change(kernels: tuple[Step, ...]) -> None:
-    plan = settings(kernels, ((0, 64, 0, 0), (0, 64, 0, 0)))
+    plan = settings(kernels, ((0, 64, 0, 0), (0, 64, 0, 0)), HELD)
     vector = Engine.VECTOR
     assert plan.before == [Setting(vector, 2, 3, 0)]
     assert plan.written == [[Setting(vector, 0, 64, 64), Setting(vector, 1, 7, 0)],
                             [Setting(vector, 0, 96, 64), Setting(vector, 1, 9, 0)]]
-    assert [s.value for s in plan.last] == [96, 9, 3]
+    assert {s.number: s.value for s in plan.last} == {0: 96, 1: 9, 2: 3}
 
 
 def test_what_the_round_before_has_left_is_not_written(kernels: tuple[Step, ...]) -> None:
     """The second kernel's base is that of the first one in the next round."""
-    plan = settings(kernels, ((0, 32, 0, 0), (0, 32, 0, 0)))
+    plan = settings(kernels, ((0, 32, 0, 0), (0, 32, 0, 0)), HELD)
     assert Setting(Engine.VECTOR, 0, 64, 32) in plan.before
     assert [s.number for s in plan.written[0]] == [1]
+
+
+def test_of_a_step_that_is_alone_on_its_engine_only_what_grows_is_written(
+        kernels: tuple[Step, ...]) -> None:
+    plan = settings(kernels[:1], ((0, 64, 0, 0),), {Engine.VECTOR: [0, 7, 5]})
+    assert plan.written == [[Setting(Engine.VECTOR, 0, 64, 64)]]
+    assert plan.before == [Setting(Engine.VECTOR, 2, 3, 0)]  # the bound holds already
+    assert {s.number for s in plan.last} == {0, 2}
 
 
 def test_loops_fit_the_instruction_cache() -> None:
