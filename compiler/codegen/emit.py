@@ -92,7 +92,7 @@ class Emitter:
         self.queue_depth = queue_depth
         self.words: list[int] = []
         self.sources: list[tuple[int, Location]] = []
-        self.parameters = {engine: [0] * count for engine, count in PARAMETER_COUNT.items()}
+        self.parameters = {Engine(number): [0] * count for number, count in PARAMETER_COUNT.items()}
         # What was set last: many commands share their parameters.
         self.given: dict[int, Mapping[int, int]] = {}
         self.registers = _Registers()
