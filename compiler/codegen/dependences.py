@@ -115,6 +115,7 @@ class _Space:
 
     Attributes:
         writers: number i is of the bytes starts[i] up to starts[i + 1].
+        counts: how many writers each range tells apart.
         newest: of each engine, for each range its last writer, -1 for none: of the many ranges
             that an access touches few have to be looked into.
         readers: of each engine that has read.
@@ -124,6 +125,7 @@ class _Space:
         self.written = _Written()
         self.starts = [-END]
         self.writers: list[_Writers] = [{}]
+        self.counts = [0]
         self.newest: dict[Engine, list[int]] = {}
         self.readers: dict[Engine, _Readers] = defaultdict(_Readers)
 
@@ -143,7 +145,7 @@ class _Space:
         stripe = _stripe(interval)
         start = bisect_right(self.starts, first) - 1
         stop = bisect_left(self.starts, end, start)
-        if stripe is not None and any(map(_is_full, self.writers[start:stop])):
+        if stripe is not None and MOST_WRITERS in self.counts[start:stop]:
             stripe = None
         self._follow_writers(start, stop, stripe, access)
         for engine, readers in self.readers.items():
@@ -170,6 +172,7 @@ class _Space:
         self.starts.insert(position, address)
         self.writers.insert(position, {
             engine: stripes.copy() for engine, stripes in self.writers[position - 1].items()})
+        self.counts.insert(position, self.counts[position - 1])
         for newest in self.newest.values():
             newest.insert(position, newest[position - 1])
 
@@ -199,8 +202,8 @@ class _Space:
         for other, writer in reversed(self.writers[number][engine].items()):
             if writer <= known:
                 break
-            if writer != access.position and (
-                    stripe is None or other is None or overlap(stripe, other)):
+            if writer != access.position and (other == stripe or stripe is None or other is None
+                                              or overlap(stripe, other)):
                 access.found[engine] = writer
                 return
 
@@ -209,12 +212,13 @@ class _Space:
         `start` and ends before range `stop`."""
         first, end = interval[1], interval[2]
         writers: list[_Writers] = [{access.engine: {None: access.position}}]
-        starts = [first]
+        starts, counts = [first], [1]
         is_inside = self.starts[start] != first
         rest = stop == len(self.starts) or self.starts[stop] != end
         if rest:
             last = self.writers[stop - 1]
             starts.append(end)
+            counts.append(self.counts[stop - 1])
             writers.append({engine: stripes.copy() for engine, stripes in last.items()}
                            if is_inside and stop - 1 == start else last)
         start += is_inside
@@ -222,19 +226,19 @@ class _Space:
             mine = access.position if engine is access.engine else -1
             newest[start:stop] = [mine, newest[stop - 1]] if rest else [mine]
         self.starts[start:stop], self.writers[start:stop] = starts, writers
+        self.counts[start:stop] = counts
 
     def _add(self, number: int, stripe: Stripe, access: _Access) -> None:
         """Notes a writer of a stripe; it has waited for earlier ones of the same."""
-        writers = self.writers[number]
+        writers, count = self.writers[number], self.counts[number]
         for engine, stripes in writers.items():
-            if stripes.pop(stripe, None) is not None:
+            if stripe in stripes:
+                del stripes[stripe]
+                count -= 1
                 self.newest[engine][number] = next(reversed(stripes.values()), -1)
         writers.setdefault(access.engine, {})[stripe] = access.position
+        self.counts[number] = count + 1
         self.newest[access.engine][number] = access.position
-
-
-def _is_full(writers: _Writers) -> bool:
-    return sum(map(len, writers.values())) == MOST_WRITERS
 
 
 def _stripe(interval: Interval) -> Stripe:

@@ -22,7 +22,7 @@ from compiler.codegen.commands import (
 )
 from compiler.codegen.dependences import dependences
 from compiler.codegen.emit_loops import MASK, RS1, RS2, Moving, add_word, loops_around
-from compiler.codegen.emit_rounds import Setting, settings
+from compiler.codegen.emit_rounds import Setting, parameter_places, settings
 from compiler.codegen.rounds import LOW, Growths, Rounds, find_rounds
 from compiler.codegen.schedule import schedule
 from compiler.codegen.synchronise import Step, semaphore, synchronise
@@ -92,7 +92,8 @@ class Emitter:
         self.queue_depth = queue_depth
         self.words: list[int] = []
         self.sources: list[tuple[int, Location]] = []
-        self.parameters = {Engine(number): [0] * count for number, count in PARAMETER_COUNT.items()}
+        self.parameters = {Engine(number): dict.fromkeys(range(count), 0)
+                           for number, count in PARAMETER_COUNT.items()}
         # What was set last: many commands share their parameters.
         self.given: dict[int, Mapping[int, int]] = {}
         self.registers = _Registers()
@@ -156,8 +157,10 @@ class Emitter:
         """Writes the parameters that have another value."""
         self.given[engine] = parameters
         held = self.parameters[engine]
-        for index, given in parameters.items():
-            value = given & 0xFFFFFFFF
+        places = parameter_places(tuple(parameters))
+        for index, given in sorted(parameters.items() - held.items(),
+                                   key=lambda parameter: places[parameter[0]]):
+            value = given & MASK
             if held[index] != value:
                 held[index] = value
                 self.words.append(with_immediate(_set_word(engine, index), value))
@@ -289,7 +292,7 @@ class Emitter:
 
     def _forget(self) -> None:
         for held in self.parameters.values():
-            held[:] = [-1] * len(held)
+            held.update(dict.fromkeys(held, -1))
         self.given.clear()
         self.registers = _Registers()
         self.moving.clear()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from compiler.codegen.rounds import MASK, Growths
@@ -34,21 +35,27 @@ class Settings:
 
 
 def settings(steps: Sequence[Step], growths: Sequence[Growths],
-             held: Mapping[Engine, Sequence[int]]) -> Settings:
+             held: Mapping[Engine, Mapping[int, int]]) -> Settings:
     """A parameter is written by the steps that find another value than the step before has left,
     the last one of the round before in the case of the first.
 
     Args:
         held: by engine, the parameters as they are.
     """
-    result = Settings([], [[] for _ in steps], [])
-    uses, before = _changing(steps, growths)
-    for engine, index, value in before:
-        if held[engine][index] != value:
-            result.before.append(Setting(engine, index, value, 0))
-            result.last.append(result.before[-1])
-    for (engine, index), found in uses.items():
-        _settle(engine, index, found, result)
+    result, changing = Settings([], [[] for _ in steps], []), _changing(steps, growths)
+    seen: set[tuple[Engine, int]] = set()
+    for step in steps:
+        engine, parameters = step.command.engine, step.command.parameters
+        missing = parameters.items() - held[engine].items()
+        # Their order is that of the command.
+        for index, value in parameters.items() if missing else ():
+            key = engine, index
+            if key not in changing and key not in seen and held[engine][index] != value & MASK:
+                seen.add(key)
+                result.before.append(Setting(engine, index, value & MASK, 0))
+    result.last.extend(result.before)
+    for (engine, index), uses in changing.items():
+        _settle(engine, index, uses, result)
     return result
 
 
@@ -57,18 +64,41 @@ _Use = tuple[int, int, int]
 
 
 def _changing(steps: Sequence[Step], growths: Sequence[Growths]
-              ) -> tuple[dict[tuple[Engine, int], list[_Use]], list[tuple[Engine, int, int]]]:
-    """The uses of each parameter that changes, and the others with their values."""
+              ) -> dict[tuple[Engine, int], list[_Use]]:
+    """The uses of each parameter that changes."""
+    candidates = _candidates(steps, growths)
     uses: dict[tuple[Engine, int], list[_Use]] = {}
     for number, (step, growth) in enumerate(zip(steps, growths, strict=True)):
         engine, parameters = step.command.engine, step.command.parameters
+        first, places = len(growth) - len(parameters), parameter_places(tuple(parameters))
+        for place, index in sorted((place, index) for index in candidates[engine] if (
+                place := places.get(index)) is not None):
+            use = number, parameters[index] & MASK, growth[first + place]
+            uses.setdefault((engine, index), []).append(use)
+    return {key: found for key, found in uses.items() if not _is_same(found)}
+
+
+def _candidates(steps: Sequence[Step], growths: Sequence[Growths]) -> dict[Engine, set[int]]:
+    """By engine, the parameters that grow or that its steps do not have in common."""
+    found: dict[Engine, set[int]] = {}
+    before: dict[Engine, Mapping[int, int]] = {}
+    for step, growth in zip(steps, growths, strict=True):
+        engine, parameters = step.command.engine, step.command.parameters
+        changing = found.setdefault(engine, set())
         own = growth[len(growth) - len(parameters) :]
-        for (index, value), by in zip(parameters.items(), own, strict=True):
-            uses.setdefault((engine, index), []).append((number, value & MASK, by))
-    same = [(*key, found[0][1]) for key, found in uses.items() if _is_same(found)]
-    for engine, index, _ in same:
-        del uses[engine, index]
-    return uses, same
+        if any(own):
+            changing.update(index for index, by in zip(parameters, own, strict=True) if by)
+        other = before.get(engine, parameters)
+        if other is not parameters:
+            changing.update(index for index, _ in parameters.items() ^ other.items())
+        before[engine] = parameters
+    return found
+
+
+@lru_cache(maxsize=1024)
+def parameter_places(indices: tuple[int, ...]) -> dict[int, int]:
+    """Where each parameter is among a command's."""
+    return {index: place for place, index in enumerate(indices)}
 
 
 def _is_same(uses: Sequence[_Use]) -> bool:

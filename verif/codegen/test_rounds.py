@@ -23,7 +23,7 @@ from verif.codegen.harness import build, execute
 from verif.compiler.models import floats, jax
 
 HERE = Location()
-HELD = {Engine.VECTOR: [0, 0, 5]}
+HELD = {Engine.VECTOR: {0: 0, 1: 0, 2: 5}}
 """Parameters before the loop."""
 OPCODE = LoopInstruction.OPCODE
 
@@ -165,7 +165,7 @@ def test_what_the_round_before_has_left_is_not_written(kernels: tuple[Step, ...]
 
 def test_of_a_step_that_is_alone_on_its_engine_only_what_grows_is_written(
         kernels: tuple[Step, ...]) -> None:
-    plan = settings(kernels[:1], ((0, 64, 0, 0),), {Engine.VECTOR: [0, 7, 5]})
+    plan = settings(kernels[:1], ((0, 64, 0, 0),), {Engine.VECTOR: {0: 0, 1: 7, 2: 5}})
     assert plan.written == [[Setting(Engine.VECTOR, 0, 64, 64)]]
     assert plan.before == [Setting(Engine.VECTOR, 2, 3, 0)]  # the bound holds already
     assert {s.number for s in plan.last} == {0, 2}
