@@ -22,8 +22,8 @@ from compiler.codegen.commands import (
 )
 from compiler.codegen.dependences import dependences
 from compiler.codegen.emit_loops import MASK, RS1, RS2, Moving, add_word, loops_around
-from compiler.codegen.emit_rounds import Setting, parameter_places, settings
-from compiler.codegen.rounds import LOW, Growths, Rounds, find_rounds
+from compiler.codegen.emit_rounds import Setting, settings
+from compiler.codegen.rounds import LOW, Growth, Rounds, find_rounds, parameter_places
 from compiler.codegen.schedule import schedule
 from compiler.codegen.synchronise import Step, semaphore, synchronise
 from compiler.codegen.tile import CaseOp, CommandsOp, ProgramOp, WhileOp
@@ -197,7 +197,7 @@ class Emitter:
 
     def _rounds(self, steps: Sequence[Step], rounds: Rounds) -> None:
         """A loop around the steps of a round; registers hold by how much numbers have grown."""
-        different = dict.fromkeys(by for growth in rounds.growths for by in growth if by)
+        different = dict.fromkeys(by for growth in rounds.growths for by in growth.different)
         growing = dict(zip(different, GROWTH_REGISTERS, strict=False))
         for register in growing.values():
             if register not in self.moving:
@@ -238,14 +238,14 @@ class Emitter:
         register = growing[by]
         return displaced(word | RS1.insert(register, "rs1"), -self.moving[register])
 
-    def _steady_operand(self, command: Command, growth: Growths) -> int:
+    def _steady_operand(self, command: Command, growth: Growth) -> int:
         """Bits of a register operand that is the same in all rounds."""
         moves = command.repeat is not None and loops_around(command.repeat).operand is not None
-        if command.b is None or moves or growth[len(command.words)]:
+        if command.b is None or moves or growth.b:
             return 0
         return self._operand(command.b)
 
-    def _grown_words(self, command: Command, growth: Growths, operand: int,
+    def _grown_words(self, command: Command, growth: Growth, operand: int,
                      growing: Mapping[int, int], count: int) -> None:
         """A command's instructions in a loop over rounds.
 
@@ -253,8 +253,8 @@ class Emitter:
             operand: bits of a register operand that is the same in all rounds.
         """
         words = [self._grown(word, by, growing)
-                 for word, by in zip(command.words, growth, strict=False)]
-        by = growth[len(words)] if command.b is not None else 0
+                 for word, by in zip(command.words, growth.words, strict=True)]
+        by = growth.b
         starts: tuple[int, ...] = ()
         steps: tuple[int, ...] = ()
         if command.repeat is not None:
@@ -263,7 +263,7 @@ class Emitter:
             for number, (field, at) in enumerate(zip(loops.fields, loops.addresses, strict=True)):
                 word = command.words[number]
                 if at is not None:
-                    self._begin(at, word >> IMMEDIATE_LO, growth[number], growing, count)
+                    self._begin(at, word >> IMMEDIATE_LO, growth.words[number], growing, count)
                     words[number] = word & LOW
                 words[number] |= field
             if command.b is not None and loops.operand is not None:

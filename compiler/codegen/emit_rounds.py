@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
-from compiler.codegen.rounds import MASK, Growths
+from compiler.codegen.rounds import MASK, Growth, parameter_places
 from compiler.codegen.synchronise import Step
 from hw.isa.host import Engine
 
@@ -34,7 +33,7 @@ class Settings:
     last: list[Setting]
 
 
-def settings(steps: Sequence[Step], growths: Sequence[Growths],
+def settings(steps: Sequence[Step], growths: Sequence[Growth],
              held: Mapping[Engine, Mapping[int, int]]) -> Settings:
     """A parameter is written by the steps that find another value than the step before has left,
     the last one of the round before in the case of the first.
@@ -63,42 +62,34 @@ _Use = tuple[int, int, int]
 """Of a parameter by a step: the step's number, the value, by how much it grows."""
 
 
-def _changing(steps: Sequence[Step], growths: Sequence[Growths]
+def _changing(steps: Sequence[Step], growths: Sequence[Growth]
               ) -> dict[tuple[Engine, int], list[_Use]]:
     """The uses of each parameter that changes."""
     candidates = _candidates(steps, growths)
     uses: dict[tuple[Engine, int], list[_Use]] = {}
     for number, (step, growth) in enumerate(zip(steps, growths, strict=True)):
         engine, parameters = step.command.engine, step.command.parameters
-        first, places = len(growth) - len(parameters), parameter_places(tuple(parameters))
-        for place, index in sorted((place, index) for index in candidates[engine] if (
+        places, own = parameter_places(tuple(parameters)), dict(growth.parameters)
+        for _, index in sorted((place, index) for index in candidates[engine] if (
                 place := places.get(index)) is not None):
-            use = number, parameters[index] & MASK, growth[first + place]
+            use = number, parameters[index] & MASK, own.get(index, 0)
             uses.setdefault((engine, index), []).append(use)
     return {key: found for key, found in uses.items() if not _is_same(found)}
 
 
-def _candidates(steps: Sequence[Step], growths: Sequence[Growths]) -> dict[Engine, set[int]]:
+def _candidates(steps: Sequence[Step], growths: Sequence[Growth]) -> dict[Engine, set[int]]:
     """By engine, the parameters that grow or that its steps do not have in common."""
     found: dict[Engine, set[int]] = {}
     before: dict[Engine, Mapping[int, int]] = {}
     for step, growth in zip(steps, growths, strict=True):
         engine, parameters = step.command.engine, step.command.parameters
         changing = found.setdefault(engine, set())
-        own = growth[len(growth) - len(parameters) :]
-        if any(own):
-            changing.update(index for index, by in zip(parameters, own, strict=True) if by)
+        changing.update(index for index, _ in growth.parameters)
         other = before.get(engine, parameters)
         if other is not parameters:
             changing.update(index for index, _ in parameters.items() ^ other.items())
         before[engine] = parameters
     return found
-
-
-@lru_cache(maxsize=1024)
-def parameter_places(indices: tuple[int, ...]) -> dict[int, int]:
-    """Where each parameter is among a command's."""
-    return {index: place for place, index in enumerate(indices)}
 
 
 def _is_same(uses: Sequence[_Use]) -> bool:

@@ -10,8 +10,8 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 from compiler.codegen.commands import IMMEDIATE_LO, Command
 from compiler.codegen.synchronise import Step
@@ -31,8 +31,25 @@ LEAST_SAVED = 8
 LOW = (1 << IMMEDIATE_LO) - 1
 MASK = 0xFFFFFFFF
 
-Growths = tuple[int, ...]
-"""By how much each number of a command grows from one round to the next, modulo 2**32."""
+
+
+class Growth(NamedTuple):
+    """By how much the numbers of a command grow from one round to the next, modulo 2**32.
+
+    Attributes:
+        words: the immediate of each instruction; `b`: the register operand.
+        parameters: (index, growth) of those that grow.
+    """
+
+    words: tuple[int, ...]
+    b: int
+    parameters: tuple[tuple[int, int], ...]
+
+    @property
+    def different(self) -> Iterator[int]:
+        """All growths but 0."""
+        yield from (by for by in (*self.words, self.b) if by)
+        yield from (by for _, by in self.parameters)
 
 
 @dataclass(frozen=True)
@@ -47,20 +64,12 @@ class Rounds:
     first: int
     length: int
     count: int
-    growths: tuple[Growths, ...]
+    growths: tuple[Growth, ...]
 
     @property
     def end(self) -> int:
         """Position behind the last step."""
         return self.first + self.length * self.count
-
-
-def numbers(command: Command) -> tuple[int, ...]:
-    """What may grow: the immediates of its instructions, their register operand when they have one,
-    and the parameters."""
-    operand = () if command.b is None else (command.b,)
-    return (*[word >> IMMEDIATE_LO for word in command.words], *operand,
-            *command.parameters.values())
 
 
 def find_rounds(steps: Sequence[Step]) -> Iterator[Rounds]:
@@ -87,7 +96,6 @@ class _Finder:
         self._places: dict[int, list[int]] = defaultdict(list)
         for position, kind in enumerate(self._kinds):
             self._places[kind].append(position)
-        self._numbers: list[tuple[int, ...] | None] = [None] * len(steps)
 
     def best(self, position: int) -> Rounds | None:
         """The rounds from a position on that save most; None when none saves enough."""
@@ -110,39 +118,55 @@ class _Finder:
         when there are too few registers."""
         second, kinds = first + length, self._kinds
         steps = self._steps[first:second]
-        growths = tuple([self._growth(n, n + length) for n in range(first, second)])
-        different = {growth for of_step in growths for growth in of_step if growth}
-        if len(different) > MOST_GROWTHS or not all(map(_may_grow, steps, growths)) or \
-                _operands(steps, growths) > MOST_OPERANDS:
+        growths = [_growth(a.command, b.command)
+                   for a, b in zip(steps, self._steps[second : second + length], strict=True)]
+        found = tuple(growth for growth in growths if growth is not None)
+        different = {by for growth in found for by in growth.different}
+        if len(found) < length or len(different) > MOST_GROWTHS or not all(
+                map(_may_grow, steps, found)) or _operands(steps, found) > MOST_OPERANDS:
             return None
         count, begin = 2, second
         while kinds[begin : begin + length] == kinds[begin + length : begin + 2 * length] and all(
-                self._growth(n, n + length) == growth for n, growth in enumerate(growths, begin)):
+                _growth(self._steps[n].command, self._steps[n + length].command) == growth
+                for n, growth in enumerate(found, begin)):
             count, begin = count + 1, begin + length
-        return Rounds(first, length, count, growths)
+        return Rounds(first, length, count, found)
 
-    def _growth(self, position: int, later: int) -> Growths:
-        return tuple([y - x & MASK for x, y in zip(
-            self._number(position), self._number(later), strict=True)])
 
-    def _number(self, position: int) -> tuple[int, ...]:
-        found = self._numbers[position]
-        if found is None:
-            found = self._numbers[position] = numbers(self._steps[position].command)
-        return found
+def _growth(command: Command, later: Command) -> Growth | None:
+    """From a command to one of the same kind; None when they have different parameters."""
+    words = tuple([b - a >> IMMEDIATE_LO & MASK
+                   for a, b in zip(command.words, later.words, strict=True)])
+    b = 0 if command.b is None or later.b is None else later.b - command.b & MASK
+    before, after = command.parameters, later.parameters
+    if before is after or not (changed := after.items() - before.items()):
+        return Growth(words, b, ())
+    places = parameter_places(tuple(before))
+    if any(index not in places for index, _ in changed):
+        return None
+    grown = sorted((places[index], index, value - before[index] & MASK)
+                   for index, value in changed)
+    return Growth(words, b, tuple([(index, by) for _, index, by in grown if by]))
+
+
+@lru_cache(maxsize=1024)
+def parameter_places(indices: tuple[int, ...]) -> dict[int, int]:
+    """Where each parameter is among a command's."""
+    return {index: place for place, index in enumerate(indices)}
 
 
 def _kind(step: Step) -> tuple[Any, ...]:
     command = step.command
     return (command.engine, *[word & LOW for word in command.words], command.b is None,
-            command.repeat, id(command.location), tuple(command.parameters), tuple(step.waits),
+            command.repeat, id(command.location), len(command.parameters), tuple(step.waits),
             tuple(step.posts))
 
 
-def _may_grow(step: Step, growth: Growths) -> bool:
+def _may_grow(step: Step, growth: Growth) -> bool:
     """Whether all instructions whose immediate grows add a register to it."""
     words = step.command.words
-    return all(has_register(word & 0xFF) for word, by in zip(words, growth, strict=False) if by)
+    return all(has_register(word & 0xFF)
+               for word, by in zip(words, growth.words, strict=True) if by)
 
 
 @cache
@@ -151,11 +175,10 @@ def has_register(opcode: int) -> bool:
     return "rs1" in BY_OPCODE[opcode].FIELDS
 
 
-def _operands(steps: Sequence[Step], growths: Sequence[Growths]) -> int:
+def _operands(steps: Sequence[Step], growths: Sequence[Growth]) -> int:
     """Register operands that stay the same; the others share one register."""
     return len({step.command.b for step, growth in zip(steps, growths, strict=True)
-                if step.command.b and step.command.repeat is None
-                and not growth[len(step.command.words)]})
+                if step.command.b and step.command.repeat is None and not growth.b})
 
 
 def _saved(steps: Sequence[Step], rounds: Rounds) -> int:
@@ -164,10 +187,10 @@ def _saved(steps: Sequence[Step], rounds: Rounds) -> int:
     for step, growth in zip(steps[rounds.first : rounds.first + rounds.length], rounds.growths,
                             strict=True):
         command = step.command
-        length += len(step.waits) + len(step.posts) + sum(map(bool, growth))
+        length += len(step.waits) + len(step.posts) + len(list(growth.different))
         length += len(command.words) + (command.b is not None)
         if command.repeat is not None:
             length += len(command.repeat.counts) + 2
             loop += 2
-    different = {growth for of_step in rounds.growths for growth in of_step if growth}
+    different = {by for growth in rounds.growths for by in growth.different}
     return (rounds.count - 1) * length - loop - 2 * len(different)

@@ -10,7 +10,7 @@ from ml_dtypes import bfloat16
 from compiler.codegen import emit, rounds
 from compiler.codegen.commands import Command, Repeat
 from compiler.codegen.emit_rounds import Setting, settings
-from compiler.codegen.rounds import MASK, Rounds, find_rounds
+from compiler.codegen.rounds import MASK, Growth, Rounds, find_rounds
 from compiler.codegen.synchronise import Step
 from compiler.codegen.synchronise import synchronise as synchronised
 from compiler.errors import Location
@@ -108,7 +108,7 @@ def test_steps_whose_numbers_grow_evenly_are_one_loop() -> None:
     steps = [command(at, b=at // 4) for n in range(9) for at in (64 * n, 1000 + 32 * n)]
     (one,) = found(*steps)
     assert (one.first, one.length, one.count) == (0, 2, 9)
-    assert one.growths == ((64, 16), (32, 8))
+    assert one.growths == (Growth((64,), 16, ()), Growth((32,), 8, ()))
 
 
 def test_a_round_ends_where_numbers_grow_by_another_amount() -> None:
@@ -148,7 +148,7 @@ def kernels() -> tuple[Step, ...]:
 
 
 def test_parameters_are_written_where_they_change(kernels: tuple[Step, ...]) -> None:
-    plan = settings(kernels, ((0, 64, 0, 0), (0, 64, 0, 0)), HELD)
+    plan = settings(kernels, [Growth((0,), 0, ((0, 64),))] * 2, HELD)
     vector = Engine.VECTOR
     assert plan.before == [Setting(vector, 2, 3, 0)]
     assert plan.written == [[Setting(vector, 0, 64, 64), Setting(vector, 1, 7, 0)],
@@ -158,14 +158,14 @@ def test_parameters_are_written_where_they_change(kernels: tuple[Step, ...]) -> 
 
 def test_what_the_round_before_has_left_is_not_written(kernels: tuple[Step, ...]) -> None:
     """The second kernel's base is that of the first one in the next round."""
-    plan = settings(kernels, ((0, 32, 0, 0), (0, 32, 0, 0)), HELD)
+    plan = settings(kernels, [Growth((0,), 0, ((0, 32),))] * 2, HELD)
     assert Setting(Engine.VECTOR, 0, 64, 32) in plan.before
     assert [s.number for s in plan.written[0]] == [1]
 
 
 def test_of_a_step_that_is_alone_on_its_engine_only_what_grows_is_written(
         kernels: tuple[Step, ...]) -> None:
-    plan = settings(kernels[:1], ((0, 64, 0, 0),), {Engine.VECTOR: {0: 0, 1: 7, 2: 5}})
+    plan = settings(kernels[:1], [Growth((0,), 0, ((0, 64),))], {Engine.VECTOR: {0: 0, 1: 7, 2: 5}})
     assert plan.written == [[Setting(Engine.VECTOR, 0, 64, 64)]]
     assert plan.before == [Setting(Engine.VECTOR, 2, 3, 0)]  # the bound holds already
     assert {s.number for s in plan.last} == {0, 2}
