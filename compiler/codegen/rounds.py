@@ -46,10 +46,9 @@ class Growth(NamedTuple):
     parameters: tuple[tuple[int, int], ...]
 
     @property
-    def different(self) -> Iterator[int]:
+    def different(self) -> list[int]:
         """All growths but 0."""
-        yield from (by for by in (*self.words, self.b) if by)
-        yield from (by for _, by in self.parameters)
+        return [by for by in (*self.words, self.b, *[by for _, by in self.parameters]) if by]
 
 
 @dataclass(frozen=True)
@@ -187,7 +186,7 @@ def _saved(steps: Sequence[Step], rounds: Rounds) -> int:
     for step, growth in zip(steps[rounds.first : rounds.first + rounds.length], rounds.growths,
                             strict=True):
         command = step.command
-        length += len(step.waits) + len(step.posts) + len(list(growth.different))
+        length += len(step.waits) + len(step.posts) + len(growth.different)
         length += len(command.words) + (command.b is not None)
         if command.repeat is not None:
             length += len(command.repeat.counts) + 2
