@@ -174,7 +174,8 @@ def _cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
         loads += inputs
     busiest = max(compute, loads, stores, vector)
     if shape.steady and plan.packed:
-        tile = 0
+        # The other lines are loaded during the work before.
+        tile = _input_cycles(config, shape, plan.cut.sizes)
     return busiest + tile + piece + drain + latency + loads // TRAFFIC
 
 
