@@ -214,7 +214,7 @@ def _cut(shared: Shared, step: int, slicer: Slicer) -> None:
 def _cut_bands(shared: Shared, step: int, bands: int, slicer: Slicer) -> None:
     """The same in bands of lines, each of which passes all columns before the next one begins."""
     second, taken = shared.second, shared.taken
-    after = _after(second)
+    after = _after(shared)
     lines = second.tensor.shape[LINES]
     ends = [-(-lines * (band + 1) // bands) for band in range(bands)]
     pieces: dict[int, list[SSAValue]] = {}
@@ -263,11 +263,14 @@ def _band(shared: Shared, step: int, cut: Cut, slicer: Slicer,
     return sums
 
 
-def _after(second: HloOp) -> list[HloOp]:
-    """Elementwise work on a product's result that nothing else reads."""
+def _after(shared: Shared) -> list[HloOp]:
+    """Elementwise work on the second product's result that nothing else reads, in front of all that
+    reads the value between the products."""
     found: list[HloOp] = []
-    user = only_user(second.results[0])
-    while user is not None and isinstance(user.definition, Elementwise):
+    others = [use.operation for use in shared.value.uses if use.operation is not shared.second]
+    user = only_user(shared.second.results[0])
+    while user is not None and isinstance(user.definition, Elementwise) and all(
+            map(user.is_before_in_block, others)):
         found.append(user)
         user = only_user(user.results[0])
     return found
