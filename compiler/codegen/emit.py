@@ -21,7 +21,15 @@ from compiler.codegen.commands import (
     with_immediate,
 )
 from compiler.codegen.dependences import dependences
-from compiler.codegen.emit_loops import MASK, RS1, RS2, Moving, add_word, loops_around
+from compiler.codegen.emit_loops import (
+    GROWTH_REGISTERS,
+    MASK,
+    RS1,
+    RS2,
+    Moving,
+    add_word,
+    loops_around,
+)
 from compiler.codegen.emit_rounds import Setting, settings
 from compiler.codegen.rounds import LOW, Growth, Rounds, find_rounds, parameter_places
 from compiler.codegen.schedule import schedule
@@ -38,8 +46,6 @@ ALL_ENGINES = sum(1 << engine for engine in Engine if engine is not Engine.SEQUE
 SCRATCH_REGISTER, COMPARE_REGISTER = 1, 2
 """Used between commands only; the others hold operands."""
 OPERAND_REGISTERS = range(9, 24)
-GROWTH_REGISTERS = range(24, 32)
-"""By how much the numbers of rounds have grown."""
 
 
 @dataclass(frozen=True)

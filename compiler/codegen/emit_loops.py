@@ -11,6 +11,8 @@ from hw.isa.scalar import ImmediateForm, LoopInstruction
 MASK = 0xFFFFFFFF
 LOOP_REGISTERS = range(3, 9)
 """Running operands of repeated commands."""
+GROWTH_REGISTERS = range(24, 32)
+"""By how much the numbers of rounds have grown."""
 RS1 = ImmediateForm.__dataclass_fields__["rs1"].metadata["field"]
 RS2 = DmaForm.__dataclass_fields__["rs2"].metadata["field"]
 _ADD = INSTRUCTIONS["addi"]

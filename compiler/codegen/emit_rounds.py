@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from compiler.codegen.rounds import MASK, Growth, parameter_places
+from compiler.codegen.emit_loops import MASK
+from compiler.codegen.rounds import Growth, parameter_places
 from compiler.codegen.synchronise import Step
 from hw.isa.host import Engine
 

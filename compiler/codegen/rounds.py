@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from compiler.codegen.commands import IMMEDIATE_LO, Command
+from compiler.codegen.emit_loops import GROWTH_REGISTERS, MASK
 from compiler.codegen.synchronise import Step
 from hw.isa.encoding import BY_OPCODE
 
@@ -22,15 +23,13 @@ LONGEST = 64
 from one to the next."""
 CANDIDATES = 12
 """Later steps of the same kind that the next round is tried to begin with."""
-MOST_GROWTHS = 8
+MOST_GROWTHS = len(GROWTH_REGISTERS)
 """Different amounts by which numbers grow, each of which takes a register."""
 MOST_OPERANDS = 8
 """Different register operands of a round that stay the same."""
 LEAST_SAVED = 8
 """Instructions that a loop saves at least."""
 LOW = (1 << IMMEDIATE_LO) - 1
-MASK = 0xFFFFFFFF
-
 
 
 class Growth(NamedTuple):

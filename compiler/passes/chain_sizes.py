@@ -1,6 +1,6 @@
 """What the stages of a chain need room for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from compiler.ir.types import Tensor, tensor_of
@@ -31,12 +31,9 @@ class Sizes:
 
     @classmethod
     def of(cls, stage: Stage, lines: int) -> "Sizes":
-        tensor = tensor_of(stage.result)
-        count = max(tensor.shape[lines], 1)
         halo = max(stage.lines_read(0, 1)[1] - stage.lines_read(1, 2)[0], 0)
-        return cls(tensor.bytes, tensor.shape[lines], tensor.bytes // count,
-                   prod(tensor.shape[:-1]) // count, tensor.shape[-1], stage.weight_bytes, halo,
-                   _input_bytes(stage), len(stage.products) > 1)
+        return replace(cls.of_copy(tensor_of(stage.result), lines), weights=stage.weight_bytes,
+                       halo=halo, input_bytes=_input_bytes(stage), added=len(stage.products) > 1)
 
     @classmethod
     def of_copy(cls, tensor: Tensor, lines: int) -> "Sizes":

@@ -20,7 +20,7 @@ from compiler.ops.elementwise import Elementwise
 from compiler.ops.reduction import identity, reduction_windows
 from compiler.ops.windows import SpatialWindow
 from compiler.passes.sink import is_free_conversion
-from compiler.passes.slicing import follow
+from compiler.passes.slicing import follow, only_slice
 
 KINDS = ("convolution", "dot_general", "reduce_window")
 """Of a stage's first operation."""
@@ -161,9 +161,7 @@ def slice_outside(chain: Chain, number: int) -> HloOp | None:
                if use.operation not in members and not (
                    isinstance(use.operation, HloOp) and _hands_on(use.operation)
                    and _is_read_by(members, use.operation.results[0]))]
-    (only, *others) = outside
-    is_slice = not others and isinstance(only, HloOp) and only.kind == "slice"
-    return only if is_slice and only.tensor.size else None
+    return only_slice(outside)
 
 
 def are_read_later(chain: Chain) -> bool:

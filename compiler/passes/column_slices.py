@@ -9,9 +9,12 @@ multiplied while it is on chip, so that it is stored, but only loaded for its la
 The sums p_j stay on chip, rounded to bf16, all in one place: inside the padding that their reader
 needs (`codegen.parts`). Each slice h_j is a tensor of its own; where the later reader is cut in the
 same way it reads slices as well.
+
+Where input and sums of an image leave no room for a slice, two bands of its lines have half of the
+sums each; both load the weights. They are not cut if that moves more bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, prod
@@ -33,7 +36,7 @@ from compiler.ops.contraction import spatial_windows
 from compiler.ops.elementwise import Elementwise
 from compiler.passes.chains import origin
 from compiler.passes.k_slices import contracted, partial_sum
-from compiler.passes.slicing import Cut, Slicer
+from compiler.passes.slicing import Cut, Cuts, Slicer, only_slice
 
 WORKING = 16
 """This part of the scratchpad is left to what is on its way in and out, which is little for a few
@@ -110,9 +113,7 @@ class Shared:
     @property
     def taken(self) -> HloOp | None:
         """The slice that is all that others read of the value."""
-        others = {use.operation for use in self.value.uses} - {self.second}
-        only = next(iter(others)) if len(others) == 1 else None
-        return only if isinstance(only, HloOp) and only.kind == "slice" else None
+        return only_slice({use.operation for use in self.value.uses} - {self.second})
 
 
 def column_slices(module: ModuleOp, scratchpad_bytes: int, array_cols: int) -> None:
@@ -188,27 +189,43 @@ def _padding(value: SSAValue) -> float:
 def _cut(shared: Shared, step: int, slicer: Slicer) -> None:
     """Replaces a value by its columns, and the product that reads it first by a sum."""
     second, value = shared.second, shared.value
-    extent = tensor_of(value).shape[shared.d]
-    (other,) = second.attrs["dot_dimension_numbers"]["rhs_contracting_dimensions"]
-    sums: SSAValue | None = None
     stored: list[tuple[int, SSAValue]] = []
-    for start in range(0, extent, step):
-        size = min(step, extent - start)
-        part = slicer.slice(value, ((shared.d, start, size),))
-        stored.append((start, slicer.twin(part)))
-        weights = slicer.slice(second.operands[1], ((other, start, size),))
-        made = partial_sum(second, (part, weights), sums, last=start + size == extent)
-        slicer.made += made
-        sums = made[-1].results[0]
+
+    def made_part(column: Cut) -> SSAValue:
+        part = slicer.slice(value, (column,))
+        stored.append((column[1], slicer.twin(part)))
+        return part
+
+    sums = _summed(shared, step, slicer, made_part)
     whole = make("concatenate", [part for _, part in stored], None, {"dimension": shared.d},
                  location=shared.path[-1].source)
     insert_before(second, [*slicer.made, whole])
     slicer.made.clear()
-    assert sums is not None
     replace(second, [sums])
     value.replace_all_uses_with(whole.results[0])
     for start, part in stored:
         slicer.know(whole.results[0], ((shared.d, start, tensor_of(part).shape[shared.d]),), part)
+
+
+def _summed(shared: Shared, step: int, slicer: Slicer, part_of: Callable[[Cut], SSAValue],
+            lines: Cuts = ()) -> SSAValue:
+    """The second product's result, the sum of products of some columns at a time.
+
+    Args:
+        part_of: makes some columns of the value; `lines`: of which it makes no more.
+    """
+    second, extent = shared.second, tensor_of(shared.value).shape[shared.d]
+    (other,) = second.attrs["dot_dimension_numbers"]["rhs_contracting_dimensions"]
+    sums: SSAValue | None = None
+    for start in range(0, extent, step):
+        size = min(step, extent - start)
+        part = part_of((shared.d, start, size))
+        weights = slicer.slice(second.operands[1], ((other, start, size),))
+        made = partial_sum(second, (part, weights), sums, last=start + size == extent, cuts=lines)
+        slicer.made += made
+        sums = made[-1].results[0]
+    assert sums is not None
+    return sums
 
 
 def _cut_bands(shared: Shared, step: int, bands: int, slicer: Slicer) -> None:
@@ -224,7 +241,7 @@ def _cut_bands(shared: Shared, step: int, bands: int, slicer: Slicer) -> None:
         made = _band(shared, step, cut, slicer, pieces)
         slicer.know(second.results[0], (cut,), made)
         sums.append(slicer.apply_all(after, (cut,)) if after else made)
-    columns = [_join(slicer, parts, LINES, second) for parts in pieces.values()]
+    columns = [_join(slicer, parts, LINES, second) for parts in pieces.values() if parts]
     joined, whole = _join(slicer, sums, LINES, second), _join(slicer, columns, shared.d, second)
     last = after[-1] if after else second
     insert_before(last, slicer.made)
@@ -244,23 +261,16 @@ def _band(shared: Shared, step: int, cut: Cut, slicer: Slicer,
     Args:
         pieces: what others read, for the first of each slice's columns.
     """
-    second, taken, d = shared.second, shared.taken, shared.d
-    extent = tensor_of(shared.value).shape[d]
-    (other,) = second.attrs["dot_dimension_numbers"]["rhs_contracting_dimensions"]
-    sums: SSAValue | None = None
-    for start in range(0, extent, step):
-        size = min(step, extent - start)
-        cuts = (cut, (d, start, size))
-        part = slicer.apply_all(shared.path, cuts)
+    taken = shared.taken
+
+    def made_part(column: Cut) -> SSAValue:
+        part = slicer.apply_all(shared.path, (cut, column))
         read = slicer.twin(part) if taken is None else slicer.taken(
-            part, (0, cut[1], 0, start), taken)
-        pieces.setdefault(start, []).extend([] if read is None else [read])
-        weights = slicer.slice(second.operands[1], ((other, start, size),))
-        made = partial_sum(second, (part, weights), sums, last=start + size == extent, cuts=(cut,))
-        slicer.made += made
-        sums = made[-1].results[0]
-    assert sums is not None
-    return sums
+            part, (0, cut[1], 0, column[1]), taken)
+        pieces.setdefault(column[1], []).extend([] if read is None else [read])
+        return part
+
+    return _summed(shared, step, slicer, made_part, (cut,))
 
 
 def _after(shared: Shared) -> list[HloOp]:

@@ -4,10 +4,10 @@
 slice of a value from slices of what it is made of, as far up as that costs nothing extra.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import prod
 
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 
 from compiler.ir.loops import is_contraction, is_reduction
 from compiler.ir.ops import HloOp, constant, make
@@ -270,6 +270,14 @@ class Slicer:
     def _add(self, op: HloOp) -> SSAValue:
         self.made.append(op)
         return op.results[0]
+
+
+def only_slice(readers: Collection[Operation]) -> HloOp | None:
+    """The slice that is the only one of some operations; None when there are others."""
+    (only, *others) = readers or (None,)
+    if others or not isinstance(only, HloOp) or only.kind != "slice" or not only.tensor.size:
+        return None
+    return only
 
 
 def _follows_contraction(op: HloOp) -> bool:

@@ -9,8 +9,9 @@ from ml_dtypes import bfloat16
 
 from compiler.codegen import emit, rounds
 from compiler.codegen.commands import Command, Repeat
+from compiler.codegen.emit_loops import MASK
 from compiler.codegen.emit_rounds import Setting, settings
-from compiler.codegen.rounds import MASK, Growth, Rounds, find_rounds
+from compiler.codegen.rounds import Growth, Rounds, find_rounds
 from compiler.codegen.synchronise import Step
 from compiler.codegen.synchronise import synchronise as synchronised
 from compiler.errors import Location
@@ -171,7 +172,7 @@ def test_of_a_step_that_is_alone_on_its_engine_only_what_grows_is_written(
     assert {s.number for s in plan.last} == {0, 2}
 
 
-def test_loops_fit_the_instruction_cache() -> None:
+def test_the_loop_over_columns_fits_the_instruction_cache() -> None:
     config: AcceleratorConfig = load("fpga")
     program = build(*CASES["columns"], config)
     longest = max(int(word) >> 18 & 0x3FFF for word in program.text if word & 0xFF == OPCODE)

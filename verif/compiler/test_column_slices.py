@@ -133,11 +133,18 @@ def early_shortcut(image: Any, residual: Any) -> Any:
     return relu(conv(relu(conv(relu(sums), 3, CHANNELS, 2)), 1, FEATURES) + shortcut)
 
 
+def of_some_columns(image: Any, residual: Any) -> Any:
+    """What reads the value later reads a few columns, of which most slices have none."""
+    wide = relu(conv(relu(image), 1, FEATURES) + residual)
+    narrow = relu(conv(relu(conv(wide, 1, CHANNELS)), 3, CHANNELS, 2))
+    return relu(conv(narrow, 1, 8) + wide[:, ::2, ::2, 40:48])
+
+
 LARGE_SIDE = 16
 LARGE = [floats(1, LARGE_SIDE, LARGE_SIDE, n, seed=n, dtype=BF16) for n in (CHANNELS, FEATURES)]
 
 
-@pytest.mark.parametrize("function", [halved_block, early_shortcut])
+@pytest.mark.parametrize("function", [halved_block, early_shortcut, of_some_columns])
 @pytest.mark.parametrize("side", [LARGE_SIDE, LARGE_SIDE - 1])
 def test_bands_of_lines_leave_room_for_sums(side: int, function: Callable[..., Any]) -> None:
     """Input and sums fill the scratchpad: with sums of half the lines there is room for slices. Of
