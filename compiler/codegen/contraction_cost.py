@@ -100,21 +100,28 @@ class Bounds:
         self.config, self.shape = config, shape
         self._visits: dict[tuple[int | None, ...], tuple[int, ...]] = {}
         self._work: dict[tuple[int | None, ...], tuple[int, int]] = {}
+        self._works: dict[tuple[int, ...], int] = {}
 
     def busiest(self, plan: Plan) -> tuple[int, int, int]:
         """Cycles of the busiest engine; of equal ones the vector unit likes larger blocks, and
         few slabs have little text."""
-        config, shape = self.config, self.shape
-        row_blocks, column_blocks = _blocks(shape, plan)
         loads = self.loads(plan)
-        blocks = row_blocks * column_blocks
-        compute = blocks * shape.terms * parts_of(shape.k, plan.depth) * _slab_cycles(
-            config, plan, min(plan.depth, shape.k))
-        store = column_blocks * _store_cycles(config, shape, shape.rows, plan.columns)
-        busy = max(compute, loads, store) + loads // TRAFFIC
-        return busy, row_blocks, parts_of(shape.k, plan.depth)
+        busy = max(self.work(plan), loads) + loads // TRAFFIC
+        return busy, parts_of(self.shape.rows, plan.rows), parts_of(self.shape.k, plan.depth)
 
-    def bound(self, plan: Plan) -> int:
+    def work(self, plan: Plan) -> int:
+        """Cycles of the array or of stores, whichever has more to do, without waiting."""
+        key = plan.rows, plan.columns, plan.depth
+        if key not in self._works:
+            config, shape = self.config, self.shape
+            row_blocks, column_blocks = _blocks(shape, plan)
+            compute = row_blocks * column_blocks * shape.terms * parts_of(
+                shape.k, plan.depth) * _slab_cycles(config, plan, min(plan.depth, shape.k))
+            store = column_blocks * _store_cycles(config, shape, shape.rows, plan.columns)
+            self._works[key] = max(compute, store)
+        return self._works[key]
+
+    def bound(self, plan: Plan) -> tuple[int]:
         """What the busiest engine has to do, the last store, and what hidden loads cost, with a
         thin first slab."""
         key = plan.rows, plan.columns, plan.depth, plan.last_depth, plan.piece
@@ -122,7 +129,7 @@ class Bounds:
             self._work[key] = self._find_work(ramped(plan, self.config.array_rows))
         work, ends = self._work[key]
         loads, batch = self.loads(plan), self.shape.batch
-        return batch * max(loads, work) + ends + batch * loads // TRAFFIC
+        return batch * max(loads, work) + ends + batch * loads // TRAFFIC,
 
     def _find_work(self, plan: Plan) -> tuple[int, int]:
         """Cycles of the array or of stores for one batch index, and of what comes before the

@@ -4,9 +4,10 @@ All plans that fit are ranked by what the busiest engine has to do; of the best 
 of loads and matmuls is followed slab by slab.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import product
+from operator import itemgetter
 
 from compiler.codegen.contraction_cost import (
     PIECE_TILES,
@@ -44,16 +45,14 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
     Args:
         scratchpad_bytes: what the operands may use.
     """
-    plans = [fitted for p in _candidates(config, shape)
-             for fitted in _fitted(config, shape, p, scratchpad_bytes)]
     bounds = Bounds(config, shape)
     if shape.steady:
-        return min(plans, key=bounds.busiest, default=None)
-    plans.sort(key=bounds.bound)
+        return next(iter(_least(bounds, bounds.busiest, 1, scratchpad_bytes)), None)
     if shape.on_chip[0] and (shape.rows >= config.array_rows or shape.on_chip[1]):
-        return _deepest(bounds, plans)
+        return _deepest(bounds, _least(bounds, bounds.bound, 4 * FINALISTS, scratchpad_bytes))
+    plans = _least(bounds, bounds.bound, FINALISTS, scratchpad_bytes)
     finalists = {ramped(p, start * config.array_rows): shape.batch * bounds.loads(p) // TRAFFIC
-                 for p in plans[:FINALISTS]
+                 for p in plans
                  for start in RAMPS if start == 1 or start * config.array_rows <= p.depth}
     return min(finalists, key=lambda p: cycles(config, shape, p) + finalists[p], default=None)
 
@@ -110,12 +109,31 @@ def _in_pieces(config: AcceleratorConfig, shape: Shape, plan: Plan) -> Iterator[
         yield plan._replace(piece=piece)
 
 
+def _least(bounds: Bounds, cost: Callable[[Plan], tuple[int, ...]], count: int,
+           scratchpad_bytes: int) -> list[Plan]:
+    """So many plans of the least cost, the first of equal ones first. Tilings that keep the array
+    or the stores busy for longer than all of those cost are not looked into."""
+    config, shape = bounds.config, bounds.shape
+    tilings = list(_tilings(config, shape))
+    works = [bounds.work(tiling) for tiling in tilings]
+    found: list[tuple[tuple[int, ...], int, int, Plan]] = []
+    for number in sorted(range(len(tilings)), key=works.__getitem__):
+        if len(found) == count and works[number] > found[-1][0][0]:
+            break
+        fitted = (plan for candidate in _candidates(config, shape, tilings[number])
+                  for plan in _fitted(config, shape, candidate, scratchpad_bytes))
+        found += [(cost(plan), number, place, plan) for place, plan in enumerate(fitted)]
+        found.sort(key=itemgetter(0, 1, 2))
+        del found[count:]
+    return [plan for *_, plan in found]
+
+
 def _deepest(bounds: Bounds, plans: Sequence[Plan]) -> Plan | None:
     """The plan of activations on chip: weights come ahead of them, and with all of k in one slab
     the first rows need not wait for the others to be made. Several columns of tiles give the
     array work on those while the next ones are made."""
     config, shape = bounds.config, bounds.shape
-    times = {p: cycles(config, shape, p) for p in plans[: 4 * FINALISTS]}
+    times = {p: cycles(config, shape, p) for p in plans}
     best = min(times.values(), default=0)
     # A strip of weights could not be loaded before the one in its place is finished with.
     near = [p for p, time in times.items() if time <= best + best // NEAR
@@ -127,21 +145,26 @@ def _deepest(bounds: Bounds, plans: Sequence[Plan]) -> Plan | None:
     return max(near, key=lambda p: (p.depth, min(p.columns, wide), -times[p]), default=None)
 
 
-def _candidates(config: AcceleratorConfig, shape: Shape) -> Iterator[Plan]:
+def _tilings(config: AcceleratorConfig, shape: Shape) -> Iterator[Plan]:
+    """Sizes of tiles for which there are accumulators, with nothing that stays."""
     for rows, tiles, depth in product(
             _sizes(shape.rows, config.array_cols),
             _sizes(shape.columns, config.array_cols * shape.products),
             _sizes(shape.k, config.array_rows)):
-        if shape.longest is not None and depth > shape.longest:
-            continue
-        if not _fits_accumulators(config, shape, rows, tiles):
-            continue
-        blocks = _blocks(shape, rows, tiles)
-        end = _deep_end(config, shape, Plan(rows, tiles, depth, *ORDERS[0])) if blocks > 1 else 0
-        for rows_outer, resident in ORDERS:
-            yield Plan(rows, tiles, depth, rows_outer, resident)
-            if end:
-                yield Plan(rows, tiles, depth, rows_outer, resident, last_depth=end)
+        if (shape.longest is None or depth <= shape.longest) and _fits_accumulators(
+                config, shape, rows, tiles):
+            yield Plan(rows, tiles, depth, *ORDERS[0])
+
+
+def _candidates(config: AcceleratorConfig, shape: Shape, tiling: Plan) -> Iterator[Plan]:
+    """All orders of a tiling's blocks, also with a deeper last slab."""
+    several = _blocks(shape, tiling.rows, tiling.columns) > 1
+    end = _deep_end(config, shape, tiling) if several else 0
+    for rows_outer, resident in ORDERS:
+        plan = Plan(tiling.rows, tiling.columns, tiling.depth, rows_outer, resident)
+        yield plan
+        if end:
+            yield plan._replace(last_depth=end)
 
 
 def _blocks(shape: Shape, rows: int, columns: int) -> int:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import product
 from math import prod
 
 from compiler.codegen.convolution_operands import Input
@@ -91,29 +90,53 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
 
 @lru_cache(maxsize=1024)
 def _choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Plan | None:
-    """The same for every place of the input: layers of equal shapes share their plan."""
-    fitting = (p for p in _candidates(config, shape) if _bytes(shape, p) <= scratchpad_bytes)
-    return min(fitting, key=lambda p: (_cycles(config, shape, p), p.cut.count, -p.depth),
-               default=None)
+    """The same for every place of the input: layers of equal shapes share their plan. Blocks that
+    keep the array busy for longer than a plan found already takes are not looked into."""
+    blocks = list(_blocks(config, shape))
+    works = [_array_cycles(config, shape, block) for block in blocks]
+    best: Plan | None = None
+    least: tuple[int, ...] = ()
+    for number in sorted(range(len(blocks)), key=works.__getitem__):
+        if least and (works[number],) > least:
+            break
+        for plan in _candidates(config, shape, blocks[number]):
+            if _bytes(shape, plan) <= scratchpad_bytes:
+                key = _cycles(config, shape, plan), plan.cut.count, -plan.depth, number
+                if not least or key < least:
+                    best, least = plan, key
+    return best
 
 
-def _candidates(config: AcceleratorConfig, shape: Shape) -> Iterator[Plan]:
+@dataclass(frozen=True)
+class _Block:
+    """Results that are summed at once: a range of rows, some columns."""
+
+    cut: RowCut
+    columns: int
+
+
+def _blocks(config: AcceleratorConfig, shape: Shape) -> Iterator[_Block]:
+    """Blocks for which there are accumulators."""
     limits = _doubling(1, min(prod(shape.rows), config.accumulator_rows))
     for rows in dict.fromkeys(row_cut(shape.rows, limit) for limit in limits):
-        for columns, depth in product(_doubling(config.array_cols, shape.columns),
-                                      _doubling(config.array_rows, shape.k)):
-            if shape.longest is not None and depth > shape.longest:
-                continue
+        for columns in _doubling(config.array_cols, shape.columns):
             tiles = -(-columns // config.array_cols)
             blocks = rows.count * -(-shape.columns // columns) * shape.groups
-            if prod(rows.sizes) * tiles * (1 if blocks == 1 else 2) > config.accumulator_rows:
-                continue
-            for weights in ("none",) if shape.kept else ("none", "whole"):
-                yield Plan(rows, columns, depth, weights, 1)
-                yield Plan(rows, columns, depth, weights, 2)
-                if shape.copied:
-                    yield from (Plan(rows, columns, depth, weights, 2, packed=shared)
-                                for shared in _doubling(1, rows.pieces))
+            if prod(rows.sizes) * tiles * (1 if blocks == 1 else 2) <= config.accumulator_rows:
+                yield _Block(rows, columns)
+
+
+def _candidates(config: AcceleratorConfig, shape: Shape, block: _Block) -> Iterator[Plan]:
+    rows, columns = block.cut, block.columns
+    for depth in _doubling(config.array_rows, shape.k):
+        if shape.longest is not None and depth > shape.longest:
+            continue
+        for weights in ("none",) if shape.kept else ("none", "whole"):
+            yield Plan(rows, columns, depth, weights, 1)
+            yield Plan(rows, columns, depth, weights, 2)
+            if shape.copied:
+                yield from (Plan(rows, columns, depth, weights, 2, packed=shared)
+                            for shared in _doubling(1, rows.pieces))
 
 
 def _doubling(first: int, last: int) -> list[int]:
@@ -140,15 +163,28 @@ def _bytes(shape: Shape, plan: Plan) -> int:
     return total + STREAMED_PIECES * plan.depth * plan.columns * unit
 
 
+def _array_cycles(config: AcceleratorConfig, shape: Shape, block: _Block, *,
+                  packed: bool = True) -> int:
+    """Cycles that the array takes, without waiting.
+
+    Args:
+        packed: whether windows are packed where they can be.
+    """
+    tiles = -(-block.columns // config.array_cols)
+    one = max(tiles * timing.matmul_cycles(config, prod(block.cut.sizes)),
+              timing.array_latency(config))
+    k_tiles = -(-shape.k // config.array_rows) if packed and shape.copied else shape.tiles
+    column_blocks = -(-shape.columns // block.columns)
+    return block.cut.count * shape.groups * column_blocks * k_tiles * shape.terms * one
+
+
 def _cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     """What the busiest engine has to do, and what cannot overlap."""
     size, ranges = prod(plan.cut.sizes), plan.cut.count
     column_blocks = -(-shape.columns // plan.columns)
-    tiles = -(-plan.columns // config.array_cols)
-    one = max(tiles * timing.matmul_cycles(config, size), timing.array_latency(config))
     slabs = -(-shape.k // plan.depth)
-    k_tiles = -(-shape.k // config.array_rows) if plan.packed else shape.tiles
-    compute = ranges * shape.groups * column_blocks * k_tiles * shape.terms * one
+    compute = _array_cycles(config, shape, _Block(plan.cut, plan.columns),
+                            packed=plan.packed > 0)
     tile = _input_cycles(config, shape, plan.cut.joined_sizes(plan.packed or 1))
     tiles_loaded = ranges // plan.cut.pieces * -(-plan.cut.pieces // (plan.packed or 1))
     piece = 0 if shape.kept else timing.dma_cycles(
@@ -173,9 +209,11 @@ def _cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     else:
         loads += inputs
     busiest = max(compute, loads, stores, vector)
-    if shape.steady and plan.packed:
-        # The other lines are loaded during the work before.
-        tile = _input_cycles(config, shape, plan.cut.sizes)
+    if shape.steady:
+        # The first weights, and all lines but the first, are loaded during the work before.
+        piece = 0
+        if plan.packed:
+            tile = _input_cycles(config, shape, plan.cut.sizes)
     return busiest + tile + piece + drain + latency + loads // TRAFFIC
 
 

@@ -1,16 +1,16 @@
 """What must wait for what: hazards between commands of different engines.
 
-Memory is followed as disjoint ranges, those of equal last writers and, for each engine, those of
-an equal last reader since. An engine finishes its commands in order, so the last ones stand for
-all earlier.
+Memory is followed as disjoint ranges: who has written to each since a command wrote all of it and,
+for each engine, what was its last command to read since. An engine finishes its commands in order,
+so the last ones stand for all earlier.
 Columns of a matrix are stripes of the same bytes: a reader of some does not wait for the writer
 of others.
 """
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from compiler.codegen.commands import Command, Interval
 from hw.isa.host import Engine
@@ -20,68 +20,21 @@ END = 1 << 33
 
 
 MOST_WRITERS = 64
-"""Writers that a range tells apart; the next one waits for all of them."""
-
-Stripe = tuple[int, int, int] | None
-"""(start modulo pitch, pitch, width); None for all bytes."""
+"""Writers of one range that are told apart; the next one waits for all of them."""
 
 
-def overlap(a: tuple[int, int, int], b: tuple[int, int, int]) -> bool:
-    """Whether two stripes have bytes in common; in doubt they do."""
-    if a[1] != b[1]:
-        return True
-    start, pitch, width = a
-    distance = (b[0] - start) % pitch
-    return distance < width or pitch - distance < b[2]
-
-
-@dataclass(slots=True)
-class _Access:
+class _Access(NamedTuple):
     """A command that reads or writes, by its position.
 
     Attributes:
-        ignored: the engine that it need not wait for: its own does one thing after the other.
         found: of each engine the last command that it, or one before it on its engine, must wait
-            for.
+            for; -1 for none. Of its own engine itself, unless it overtakes: that does one thing
+            after the other.
     """
 
     position: int
     engine: Engine
-    ignored: Engine | None
-    found: dict[Engine, int]
-
-    def follow(self, engine: Engine, position: int) -> None:
-        """Waits for a command, unless it is itself or precedes one it waits for."""
-        if self.found.get(engine, -1) < position != self.position:
-            self.found[engine] = position
-
-
-class _Readers:
-    """For each byte the last command of one engine that has read it since all of it was written,
-    -1 for none; range i covers starts[i] up to starts[i + 1]."""
-
-    __slots__ = ("positions", "starts")
-
-    def __init__(self) -> None:
-        self.starts, self.positions = [-END], [-1]
-
-    def latest(self, first: int, end: int) -> int:
-        """The last one of any of these bytes."""
-        start = bisect_right(self.starts, first) - 1
-        if start + 1 == len(self.starts) or self.starts[start + 1] >= end:
-            return self.positions[start]
-        return max(self.positions[start : bisect_left(self.starts, end, start)])
-
-    def put(self, first: int, end: int, position: int) -> None:
-        """Notes a command for all of these bytes."""
-        starts, positions = self.starts, self.positions
-        start = bisect_left(starts, first)
-        stop = bisect_left(starts, end, start)
-        bounds, inside = ([first], [position]) if positions[start - 1] != position else ([], [])
-        if stop == len(starts) or starts[stop] != end:
-            bounds.append(end)
-            inside.append(positions[stop - 1])
-        starts[start:stop], positions[start:stop] = bounds, inside
+    found: list[int]
 
 
 class _Written:
@@ -105,147 +58,215 @@ class _Written:
         return place < len(self.ends) and self.firsts[place] < end
 
 
-_Writers = dict[Engine, dict[Stripe, int]]
-"""What each engine has written to a range of bytes since a command wrote all of it: the last
-position for each stripe, in order."""
+class _Writer(NamedTuple):
+    """A command that has written bytes, and which.
+
+    Attributes:
+        start: where its stripe begins; with a pitch of 0 it has written all bytes.
+    """
+
+    position: int
+    first: int
+    end: int
+    start: int
+    pitch: int
+    width: int
+
+    def overlaps(self, first: int, end: int, start: int, pitch: int, width: int) -> bool:
+        """Whether it has bytes in common with a stripe that begins at `start`, from `first` up to
+        `end`; in doubt it has."""
+        if self.end <= first or end <= self.first:
+            return False
+        if not pitch or pitch != self.pitch:
+            return True
+        distance = (start - self.start) % pitch
+        return distance < self.width or pitch - distance < width
+
+    def is_covered(self, by: "_Writer") -> bool:
+        """Whether a writer of the same stripe has written all of it."""
+        return (self.pitch, self.width) == (by.pitch, by.width) \
+            and (self.start - by.start) % self.pitch == 0 \
+            and by.first <= self.first and self.end <= by.end
+
+
+class _Range:
+    """What has become of consecutive bytes; two parts of them share it when what lies between is
+    written.
+
+    Attributes:
+        writers: since a command wrote all bytes, of each engine in order.
+        readers: since then, of each engine in order, the last one of each (first byte, end).
+    """
+
+    __slots__ = ("readers", "writers")
+
+    def __init__(self, writers: dict[Engine, list[_Writer]]) -> None:
+        self.writers = writers
+        self.readers: dict[Engine, dict[tuple[int, int], int]] = {}
+
+    @property
+    def count(self) -> int:
+        """Writers that are told apart."""
+        return sum(map(len, self.writers.values()))
+
+    def follow_writers(self, access: _Access, first: int, end: int, stripe: Sequence[int]) -> None:
+        """Lets an access to some bytes wait for those who have written them.
+
+        Args:
+            stripe: the access's start, pitch, width.
+        """
+        position, _, found = access
+        for engine, writers in self.writers.items():
+            known = found[engine]
+            if writers[-1][0] > known:  # seldom
+                for writer in reversed(writers):
+                    if writer[0] <= known:
+                        break
+                    if writer.overlaps(first, end, *stripe) and writer[0] != position:
+                        found[engine] = writer[0]
+                        break
+
+    def follow_readers(self, access: _Access, first: int, end: int) -> None:
+        """Lets a writer of some bytes wait for those who have read them."""
+        position, _, found = access
+        for engine, readers in self.readers.items():
+            known = found[engine]
+            for (start, stop), reader in reversed(readers.items()):
+                if reader <= known:
+                    break
+                if start < end and first < stop and reader != position:
+                    found[engine] = reader
+                    break
+
+    def note_reader(self, access: _Access, first: int, end: int) -> None:
+        """Notes a reader of some bytes, behind all others."""
+        readers = self.readers.get(access.engine)
+        if readers is None:
+            readers = self.readers[access.engine] = {}
+        elif (first, end) in readers:
+            del readers[first, end]
+        readers[first, end] = access.position
+
+    def note_writer(self, engine: Engine, writer: _Writer) -> None:
+        """Notes a writer of a stripe, behind all others."""
+        for other, writers in list(self.writers.items()):
+            kept = [known for known in writers if not known.is_covered(writer)]
+            if kept:
+                self.writers[other] = kept
+            else:
+                del self.writers[other]
+        self.writers.setdefault(engine, []).append(writer)
+
+    def part(self, first: int, end: int) -> "_Range":
+        """Without writers of other bytes only."""
+        part = _Range({engine: kept for engine, writers in self.writers.items() if (
+            kept := [w for w in writers if w.first < end and first < w.end])})
+        part.readers = self.readers
+        return part
+
+    def has_pitch(self, pitch: int) -> bool:
+        """Whether some have written stripes of this pitch."""
+        return any(writer.pitch == pitch for those in self.writers.values() for writer in those)
 
 
 class _Space:
-    """One address space.
-
-    Attributes:
-        writers: number i is of the bytes starts[i] up to starts[i + 1].
-        counts: how many writers each range tells apart.
-        newest: of each engine, for each range its last writer, -1 for none: of the many ranges
-            that an access touches few have to be looked into.
-        readers: of each engine that has read.
-    """
+    """One address space: `ranges[i]` is of the bytes `starts[i]` up to `starts[i + 1]`."""
 
     def __init__(self) -> None:
         self.written = _Written()
         self.starts = [-END]
-        self.writers: list[_Writers] = [{}]
-        self.counts = [0]
-        self.newest: dict[Engine, list[int]] = {}
-        self.readers: dict[Engine, _Readers] = defaultdict(_Readers)
+        self.ranges = [_Range({})]
 
     def read(self, interval: Interval, access: _Access) -> None:
         first, end = interval[1], interval[2]
         # What nobody writes, weights above all, is nothing to wait for.
         if first >= end or not self.written.touches(first, end):
             return
-        self.readers[access.engine].put(first, end, access.position)
-        start = bisect_right(self.starts, first) - 1
-        self._follow_writers(start, bisect_left(self.starts, end, start), _stripe(interval), access)
+        stripe = (first, *interval[3:]) if len(interval) > 3 else (first, 0, 0)
+        starts, number = self.starts, bisect_right(self.starts, first) - 1
+        while first < end:
+            range_ = self.ranges[number]
+            number += 1
+            stop = starts[number] if number < len(starts) and starts[number] < end else end
+            range_.follow_writers(access, first, stop, stripe)
+            range_.note_reader(access, first, stop)
+            first = stop
 
     def write(self, interval: Interval, access: _Access) -> None:
         first, end = interval[1], interval[2]
         if first >= end:
             return
-        stripe = _stripe(interval)
-        start = bisect_right(self.starts, first) - 1
-        stop = bisect_left(self.starts, end, start)
-        if stripe is not None and MOST_WRITERS in self.counts[start:stop]:
-            stripe = None
-        self._follow_writers(start, stop, stripe, access)
-        for engine, readers in self.readers.items():
-            last = readers.latest(first, end)
-            if engine is not access.ignored:
-                access.follow(engine, last)
-            if stripe is None and last >= 0:
-                readers.put(first, end, -1)
-        if access.engine not in self.newest:
-            self.newest[access.engine] = [-1] * len(self.starts)
-        if stripe is None:
-            self._put(start, stop, interval, access)
-            return
-        if self.starts[start] != first:
-            start, stop = start + 1, stop + 1
-            self._split(start, first)
-        if stop == len(self.starts) or self.starts[stop] != end:
-            self._split(stop, end)
+        starts, start = self.starts, bisect_right(self.starts, first) - 1
+        stop = bisect_left(starts, end, start)
+        is_striped = len(interval) > 3 and self._tells_apart(start, stop)
+        stripe = (first, *interval[3:]) if is_striped else (first, 0, 0)
         for number in range(start, stop):
-            self._add(number, stripe, access)
+            low = max(first, starts[number])
+            high = starts[number + 1] if number + 1 < stop else end
+            self.ranges[number].follow_writers(access, low, high, stripe)
+            self.ranges[number].follow_readers(access, low, high)
+        writer = _Writer(access.position, first, end, *stripe)
+        if is_striped:
+            self._add(start, stop, access.engine, writer)
+        else:
+            self._put(start, stop, access.engine, writer)
 
-    def _split(self, position: int, address: int) -> None:
-        """Makes a range begin at an address, with the writers of the one it was part of."""
-        self.starts.insert(position, address)
-        self.writers.insert(position, {
-            engine: stripes.copy() for engine, stripes in self.writers[position - 1].items()})
-        self.counts.insert(position, self.counts[position - 1])
-        for newest in self.newest.values():
-            newest.insert(position, newest[position - 1])
+    def _tells_apart(self, start: int, stop: int) -> bool:
+        """Whether one more writer of some ranges can be told apart."""
+        if sum(range_.count for range_ in self.ranges[start:stop]) < MOST_WRITERS:
+            return True
+        bounds = [*self.starts, END]
+        for number in range(start, stop):
+            self.ranges[number] = self.ranges[number].part(bounds[number], bounds[number + 1])
+        return sum(range_.count for range_ in self.ranges[start:stop]) < MOST_WRITERS
 
-    def _follow_writers(self, start: int, stop: int, stripe: Stripe, access: _Access) -> None:
-        """Lets an access wait for the writers of a stripe of some ranges."""
-        found, ignored, one = access.found, access.ignored, stop == start + 1
-        for engine, newest in self.newest.items():
-            if engine is ignored:
-                continue
-            last = newest[start] if one else max(newest[start:stop])
-            if last <= found.get(engine, -1):
-                continue
-            if stripe is None and last != access.position:
-                found[engine] = last
-                continue
-            # Of each engine the last one counts: often there is nothing to find after this one.
-            self._follow_range(newest.index(last, start), engine, stripe, access)
-            known = found.get(engine, -1)
-            if known < last and not one:
-                for number, writer in enumerate(newest[start:stop], start):
-                    if writer > known:
-                        self._follow_range(number, engine, stripe, access)
-                        known = found.get(engine, -1)
-
-    def _follow_range(self, number: int, engine: Engine, stripe: Stripe, access: _Access) -> None:
-        known = access.found.get(engine, -1)
-        for other, writer in reversed(self.writers[number][engine].items()):
-            if writer <= known:
-                break
-            if writer != access.position and (other == stripe or stripe is None or other is None
-                                              or overlap(stripe, other)):
-                access.found[engine] = writer
-                return
-
-    def _put(self, start: int, stop: int, interval: Interval, access: _Access) -> None:
+    def _put(self, start: int, stop: int, engine: Engine, writer: _Writer) -> None:
         """Notes a writer of all bytes of an interval, which becomes one range; it begins in range
         `start` and ends before range `stop`."""
-        first, end = interval[1], interval[2]
-        writers: list[_Writers] = [{access.engine: {None: access.position}}]
-        starts, counts = [first], [1]
-        is_inside = self.starts[start] != first
-        rest = stop == len(self.starts) or self.starts[stop] != end
-        if rest:
-            last = self.writers[stop - 1]
-            starts.append(end)
-            counts.append(self.counts[stop - 1])
-            writers.append({engine: stripes.copy() for engine, stripes in last.items()}
-                           if is_inside and stop - 1 == start else last)
-        start += is_inside
-        for engine, newest in self.newest.items():
-            mine = access.position if engine is access.engine else -1
-            newest[start:stop] = [mine, newest[stop - 1]] if rest else [mine]
-        self.starts[start:stop], self.writers[start:stop] = starts, writers
-        self.counts[start:stop] = counts
+        starts, ranges = [writer.first], [_Range({engine: [writer]})]
+        if self.starts[start] != writer.first:
+            starts.insert(0, self.starts[start])
+            ranges.insert(0, self.ranges[start])
+        if stop == len(self.starts) or self.starts[stop] != writer.end:
+            starts.append(writer.end)
+            ranges.append(self.ranges[stop - 1])
+        self.starts[start:stop], self.ranges[start:stop] = starts, ranges
 
-    def _add(self, number: int, stripe: Stripe, access: _Access) -> None:
-        """Notes a writer of a stripe; it has waited for earlier ones of the same."""
-        writers, count = self.writers[number], self.counts[number]
-        for engine, stripes in writers.items():
-            if stripe in stripes:
-                del stripes[stripe]
-                count -= 1
-                self.newest[engine][number] = next(reversed(stripes.values()), -1)
-        writers.setdefault(access.engine, {})[stripe] = access.position
-        self.counts[number] = count + 1
-        self.newest[access.engine][number] = access.position
+    def _add(self, start: int, stop: int, engine: Engine, writer: _Writer) -> None:
+        """Notes a writer of a stripe. The ranges it touches become one; those with such stripes
+        before and behind it belong to it as well."""
+        if self.starts[start] != writer.first and not self.ranges[start].has_pitch(writer.pitch):
+            self._split(start, writer.first)
+            start, stop = start + 1, stop + 1
+        if (stop == len(self.starts) or self.starts[stop] != writer.end) and not self.ranges[
+                stop - 1].has_pitch(writer.pitch):
+            self._split(stop - 1, writer.end)
+        if stop > start + 1:
+            self.ranges[start:stop] = [_joined(self.ranges[start:stop])]
+            del self.starts[start + 1 : stop]
+        self.ranges[start].note_writer(engine, writer)
+
+    def _split(self, number: int, address: int) -> None:
+        """Makes a range two."""
+        self.starts.insert(number + 1, address)
+        self.ranges.insert(number, self.ranges[number])
 
 
-def _stripe(interval: Interval) -> Stripe:
-    if len(interval) == 3:
-        return None
-    _, first, _, pitch, width = interval
-    return first % pitch, pitch, width
+def _joined(ranges: Sequence[_Range]) -> _Range:
+    """Several ranges as one."""
+    joined = _Range({})
+    readers: dict[Engine, list[tuple[int, tuple[int, int]]]] = defaultdict(list)
+    for range_ in dict.fromkeys(ranges):
+        for engine, writers in range_.writers.items():
+            joined.writers[engine] = [*joined.writers.get(engine, ()), *writers]
+        for engine, those in range_.readers.items():
+            readers[engine] += [(position, bytes_) for bytes_, position in those.items()]
+    for writers in joined.writers.values():
+        writers.sort()
+    for engine, known in readers.items():
+        for position, (first, end) in sorted(known):
+            joined.note_reader(_Access(position, engine, []), first, end)
+    return joined
 
 
 def dependences(commands: Sequence[Command]) -> list[list[int]]:
@@ -259,29 +280,34 @@ def dependences(commands: Sequence[Command]) -> list[list[int]]:
     writes = {interval[:3] for command in commands for interval in command.writes}
     for space, first, end in sorted(writes):
         spaces[space].written.add(first, end)
-    known: dict[Engine, dict[Engine, int]] = {engine: {} for engine in Engine}
+    known = [[-1] * len(Engine) for _ in Engine]
     found = []
     for position, command in enumerate(commands):
         before = known[command.engine]
         after = known[command.engine] = _depend(command, position, spaces, before)
-        found.append(sorted([n for engine, n in after.items() if n > before.get(engine, -1)]))
+        found.append([] if after == before else sorted(
+            [new for new, old in zip(after, before, strict=True) if new > old]))
     return found
 
 
-def _depend(command: Command, position: int, spaces: dict[int, _Space], known: dict[Engine, int]
-            ) -> dict[Engine, int]:
+def _depend(command: Command, position: int, spaces: Mapping[int, _Space], known: Sequence[int]
+            ) -> list[int]:
     """Of each engine the last command that is finished when this one starts.
 
     Args:
         known: the same of the engine's previous command.
     """
     engine = command.engine
-    access = _Access(position, engine, None if command.overtakes else engine, known.copy())
+    found = [*known]
+    if not command.overtakes:
+        found[engine] = position
+    access, writes = _Access(position, engine, found), command.writes
     for interval in command.reads:
         # Sums that are added to: whoever wrote them is found when they are written.
-        if len(interval) == 3 and interval in command.writes:
-            continue
-        spaces[interval[0]].read(interval, access)
-    for interval in command.writes:
+        if len(interval) > 3 or interval not in writes:
+            spaces[interval[0]].read(interval, access)
+    for interval in writes:
         spaces[interval[0]].write(interval, access)
-    return access.found
+    if not command.overtakes:
+        found[engine] = known[engine]
+    return found

@@ -31,7 +31,7 @@ from compiler.codegen.emit_loops import (
     loops_around,
 )
 from compiler.codegen.emit_rounds import Setting, settings
-from compiler.codegen.rounds import LOW, Growth, Rounds, find_rounds, parameter_places
+from compiler.codegen.rounds import LOW, Growth, Rounds, find_rounds
 from compiler.codegen.schedule import schedule
 from compiler.codegen.synchronise import Step, semaphore, synchronise
 from compiler.codegen.tile import CaseOp, CommandsOp, ProgramOp, WhileOp
@@ -163,9 +163,7 @@ class Emitter:
         """Writes the parameters that have another value."""
         self.given[engine] = parameters
         held = self.parameters[engine]
-        places = parameter_places(tuple(parameters))
-        for index, given in sorted(parameters.items() - held.items(),
-                                   key=lambda parameter: places[parameter[0]]):
+        for index, given in parameters.items():
             value = given & MASK
             if held[index] != value:
                 held[index] = value

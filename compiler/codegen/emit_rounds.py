@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from compiler.codegen.emit_loops import MASK
-from compiler.codegen.rounds import Growth, parameter_places
+from compiler.codegen.rounds import Growth
 from compiler.codegen.synchronise import Step
 from hw.isa.host import Engine
 
@@ -46,13 +46,12 @@ def settings(steps: Sequence[Step], growths: Sequence[Growth],
     seen: set[tuple[Engine, int]] = set()
     for step in steps:
         engine, parameters = step.command.engine, step.command.parameters
-        missing = parameters.items() - held[engine].items()
-        # Their order is that of the command.
-        for index, value in parameters.items() if missing else ():
-            key = engine, index
-            if key not in changing and key not in seen and held[engine][index] != value & MASK:
-                seen.add(key)
-                result.before.append(Setting(engine, index, value & MASK, 0))
+        for index, value in parameters.items():
+            if held[engine][index] != value & MASK:
+                key = engine, index
+                if key not in changing and key not in seen:
+                    seen.add(key)
+                    result.before.append(Setting(engine, index, value & MASK, 0))
     result.last.extend(result.before)
     for (engine, index), uses in changing.items():
         _settle(engine, index, uses, result)
@@ -70,11 +69,11 @@ def _changing(steps: Sequence[Step], growths: Sequence[Growth]
     uses: dict[tuple[Engine, int], list[_Use]] = {}
     for number, (step, growth) in enumerate(zip(steps, growths, strict=True)):
         engine, parameters = step.command.engine, step.command.parameters
-        places, own = parameter_places(tuple(parameters)), dict(growth.parameters)
-        for _, index in sorted((place, index) for index in candidates[engine] if (
-                place := places.get(index)) is not None):
-            use = number, parameters[index] & MASK, own.get(index, 0)
-            uses.setdefault((engine, index), []).append(use)
+        changing, own = candidates[engine], dict(growth.parameters)
+        for index, value in parameters.items():
+            if index in changing:
+                use = number, value & MASK, own.get(index, 0)
+                uses.setdefault((engine, index), []).append(use)
     return {key: found for key, found in uses.items() if not _is_same(found)}
 
 

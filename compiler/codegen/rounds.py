@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 from compiler.codegen.commands import IMMEDIATE_LO, Command
@@ -23,6 +23,8 @@ LONGEST = 64
 from one to the next."""
 CANDIDATES = 12
 """Later steps of the same kind that the next round is tried to begin with."""
+ENOUGH = 4
+"""Rounds with which no longer ones are looked for, which seldom save more and take time to find."""
 MOST_GROWTHS = len(GROWTH_REGISTERS)
 """Different amounts by which numbers grow, each of which takes a register."""
 MOST_OPERANDS = 8
@@ -109,6 +111,8 @@ class _Finder:
             rounds = self._rounds(position, length)
             if rounds is not None and (saved := _saved(self._steps, rounds)) > most:
                 best, most = rounds, saved
+                if rounds.count >= ENOUGH:
+                    break
         return best
 
     def _rounds(self, first: int, length: int) -> Rounds | None:
@@ -116,19 +120,24 @@ class _Finder:
         when there are too few registers."""
         second, kinds = first + length, self._kinds
         steps = self._steps[first:second]
-        growths = [_growth(a.command, b.command)
-                   for a, b in zip(steps, self._steps[second : second + length], strict=True)]
-        found = tuple(growth for growth in growths if growth is not None)
-        different = {by for growth in found for by in growth.different}
-        if len(found) < length or len(different) > MOST_GROWTHS or not all(
-                map(_may_grow, steps, found)) or _operands(steps, found) > MOST_OPERANDS:
+        growths: list[Growth] = []
+        different: set[int] = set()
+        for step, later in zip(steps, self._steps[second : second + length], strict=True):
+            growth = _growth(step.command, later.command)
+            if growth is None or not _may_grow(step, growth):
+                return None
+            different.update(growth.different)
+            if len(different) > MOST_GROWTHS:
+                return None
+            growths.append(growth)
+        if _operands(steps, growths) > MOST_OPERANDS:
             return None
         count, begin = 2, second
         while kinds[begin : begin + length] == kinds[begin + length : begin + 2 * length] and all(
                 _growth(self._steps[n].command, self._steps[n + length].command) == growth
-                for n, growth in enumerate(found, begin)):
+                for n, growth in enumerate(growths, begin)):
             count, begin = count + 1, begin + length
-        return Rounds(first, length, count, found)
+        return Rounds(first, length, count, tuple(growths))
 
 
 def _growth(command: Command, later: Command) -> Growth | None:
@@ -137,20 +146,16 @@ def _growth(command: Command, later: Command) -> Growth | None:
                    for a, b in zip(command.words, later.words, strict=True)])
     b = 0 if command.b is None or later.b is None else later.b - command.b & MASK
     before, after = command.parameters, later.parameters
-    if before is after or not (changed := after.items() - before.items()):
+    if before is after:
         return Growth(words, b, ())
-    places = parameter_places(tuple(before))
-    if any(index not in places for index, _ in changed):
-        return None
-    grown = sorted((places[index], index, value - before[index] & MASK)
-                   for index, value in changed)
-    return Growth(words, b, tuple([(index, by) for _, index, by in grown if by]))
-
-
-@lru_cache(maxsize=1024)
-def parameter_places(indices: tuple[int, ...]) -> dict[int, int]:
-    """Where each parameter is among a command's."""
-    return {index: place for place, index in enumerate(indices)}
+    grown = []
+    for index, value in before.items():
+        grows_to = after.get(index)
+        if grows_to is None:
+            return None
+        if by := grows_to - value & MASK:
+            grown.append((index, by))
+    return Growth(words, b, tuple(grown))
 
 
 def _kind(step: Step) -> tuple[Any, ...]:

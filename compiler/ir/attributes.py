@@ -9,7 +9,7 @@
 | numpy array | `#hlo.array<...>`, elided when long |
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -112,19 +112,23 @@ def _integers(values: tuple[int, ...]) -> Attribute:
 
 def decode(attribute: Attribute) -> Any:
     """Inverse of `encode`."""
-    if isinstance(attribute, ArrayData):
-        return attribute.data.values
-    if isinstance(attribute, IntegerAttr):
-        value = attribute.value.data
-        return bool(value) if attribute.type == IntegerType(1) else value
-    if isinstance(attribute, FloatAttr):
-        return attribute.value.data
-    if isinstance(attribute, StringAttr):
-        return attribute.data
-    if isinstance(attribute, DenseArrayBase):
-        return tuple(attribute.get_values())
-    if isinstance(attribute, ArrayAttr):
-        return tuple(decode(a) for a in attribute.data)
-    if isinstance(attribute, DictionaryAttr):
-        return {k: decode(v) for k, v in attribute.data.items()}
-    raise TypeError(f"attribute {attribute} is not of the IR")
+    decoder = _DECODERS.get(type(attribute))
+    if decoder is None:
+        raise TypeError(f"attribute {attribute} is not of the IR")
+    return decoder(attribute)
+
+
+def _integer(attribute: Any) -> int:
+    value = attribute.value.data
+    return bool(value) if attribute.type == IntegerType(1) else value
+
+
+_DECODERS: dict[type, Callable[[Any], Any]] = {
+    ArrayData: lambda attribute: attribute.data.values,
+    IntegerAttr: _integer,
+    FloatAttr: lambda attribute: attribute.value.data,
+    StringAttr: lambda attribute: attribute.data,
+    DenseArrayBase: lambda attribute: tuple(attribute.get_values()),
+    ArrayAttr: lambda attribute: tuple([decode(a) for a in attribute.data]),
+    DictionaryAttr: lambda attribute: {k: decode(v) for k, v in attribute.data.items()},
+}

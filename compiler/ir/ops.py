@@ -23,7 +23,7 @@ from compiler.ops.registry import Call, TypeRuleError
 PREFIX = "hlo."
 
 
-class HloOp(Operation):
+class HloOp(Operation, metaclass=registry.Abstract):
     """One tensor operation. Operand order, attribute names and regions are StableHLO's."""
 
     name = "hlo"
@@ -130,6 +130,23 @@ def make(
     )
 
 
+def repeated(op: HloOp, operands: Sequence[SSAValue], results: Sequence[Tensor] | None = None
+             ) -> HloOp:
+    """A detached operation that is the same on other operands.
+
+    Args:
+        op: without regions.
+        results: result types; None for the same.
+    """
+    assert not op.regions
+    types = [r.type for r in op.results] if results is None else [t.to_mlir() for t in results]
+    made = type(op).create(operands=operands, result_types=types, attributes=op.attributes,
+                           location=op.location)
+    # What has been read of it need not be read again.
+    made.__dict__.update(attrs=op.attrs, source=op.source)
+    return made
+
+
 def constant(values: NDArray[Any], location: Location | None = None) -> HloOp:
     """`hlo.constant` of a numpy array."""
     tensor = Tensor(values.shape, ElementType.of_numpy(values.dtype))
@@ -182,9 +199,12 @@ def main_function(module: ModuleOp) -> FuncOp:
 
 def erase_unused(block: Block) -> None:
     """Erases operations nobody uses, in the block and those nested in it; none has effects."""
-    for op in reversed(list(block.ops)):
+    op = block.last_op
+    while op is not None:
+        before = op.prev_op
         for region in op.regions:
             erase_unused(region.block)
-        if all(result.first_use is None for result in op.results) and isinstance(op, HloOp) \
-                and op is not block.last_op:
+        if isinstance(op, HloOp) and op is not block.last_op \
+                and all(result.first_use is None for result in op.results):
             erase(op)
+        op = before

@@ -50,14 +50,14 @@ class Call:
         return self.results[0]
 
 
-class _Abstract(ABCMeta):
+class Abstract(ABCMeta):
     """Of abstract classes that others are derived from, never registered with: `isinstance`, which
     the passes ask all the time, is as fast as for any class."""
 
     __instancecheck__ = type.__instancecheck__
 
 
-class Operation(metaclass=_Abstract):
+class Operation(metaclass=Abstract):
     """Type rule and numpy meaning of an operation.
 
     Class attributes:

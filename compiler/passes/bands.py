@@ -23,6 +23,7 @@ from compiler.ir.ops import (
     insert_before,
     main_function,
     make,
+    repeated,
     replace,
 )
 from compiler.ir.types import tensor_of
@@ -118,8 +119,7 @@ def _handed_on(value: SSAValue, source: SSAValue, copy: SSAValue, before: HloOp)
         return copy
     op = value.owner
     assert isinstance(op, HloOp)
-    made = make(op.kind, [_handed_on(op.operands[0], source, copy, before)], [op.tensor],
-                dict(op.attrs), location=op.source)
+    made = repeated(op, [_handed_on(op.operands[0], source, copy, before)])
     insert_before(before, [made])
     return made.results[0]
 

@@ -44,6 +44,9 @@ class Turns:
     def __init__(self, chain: Chain, sizes: Sequence[Sizes], makers: Sequence[Sequence[int]]
                  ) -> None:
         self._chain, self._sizes = chain, sizes
+        # Of each result but the last a line with the padding of the next stage.
+        self._padded = [_padded_bytes(size, reader)
+                        for size, reader in zip(sizes, chain.stages[1:], strict=False)]
         # For each result the stages that read it beside the next one.
         self._others: list[list[int]] = [[] for _ in sizes]
         for reader, made_by in enumerate(makers):
@@ -64,7 +67,7 @@ class Turns:
         reader, others = self._chain.stages[number + 1], self._others[number]
         made = _span(ends[number], band) * self._sizes[number].line_bytes
         low, high = reader.lines_read(*_lines(ends[number + 1], band))
-        joined = (high - low) * _padded_bytes(self._sizes[number], reader)
+        joined = (high - low) * self._padded[number]
         end = ends[number + 1][band]
         stays = high > reader.lines_read(end, end + 1)[0]
         last = max(others, default=number + 1)

@@ -8,7 +8,15 @@ which is narrowed where it is made. The two halves of a rotary embedding are the
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 
-from compiler.ir.ops import HloOp, erase_unused, insert_before, main_function, make, replace
+from compiler.ir.ops import (
+    HloOp,
+    erase_unused,
+    insert_before,
+    main_function,
+    make,
+    repeated,
+    replace,
+)
 from compiler.ir.types import tensor_of
 from compiler.passes.sink import is_free_conversion
 
@@ -26,7 +34,7 @@ def conversions(module: ModuleOp) -> None:
             continue
         if op.kind in VIEWS and is_free_conversion(behind):
             narrow = tensor_of(behind.operands[0]).with_shape(op.tensor.shape)
-            part = make(op.kind, behind.operands, [narrow], dict(op.attrs), location=op.source)
+            part = repeated(op, behind.operands, [narrow])
             insert_before(op, [part])
             replace(op, [_converted(op, part.results[0])])
         elif op.kind == "convert" and behind.kind == "concatenate" and _is_narrowed(op, behind):

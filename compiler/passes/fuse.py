@@ -18,7 +18,7 @@ from xdsl.dialects.func import ReturnOp
 from xdsl.ir import Block, Operation, Region, SSAValue
 
 from compiler.ir.loops import Access, Load, is_contraction, is_reduction, leaf, whole
-from compiler.ir.ops import HloOp, erase_unused, main_function, make
+from compiler.ir.ops import HloOp, erase_unused, main_function, make, repeated
 from compiler.ir.types import tensor_of
 from compiler.passes.groups import (
     Groups,
@@ -94,8 +94,7 @@ def _copy_free_operations_in(block: Block) -> None:
         if not isinstance(owner, HloOp) or owner.parent is block or not is_free(owner):
             return value
         if value not in copies:
-            mapped = {v: local(v, before) for v in owner.operands}
-            copy = owner.clone(mapped)
+            copy = repeated(owner, [local(v, before) for v in owner.operands])
             block.insert_op_before(copy, before)
             copies[value] = copy.results[0]
         return copies[value]
@@ -200,9 +199,8 @@ class _GroupBuilder:
             self._copy(op)
 
     def _copy(self, op: HloOp) -> None:
-        for value in op.operands:
-            self._inside(value)
-        clone = op.clone(self._values)
+        operands = [self._inside(value) for value in op.operands]
+        clone = op.clone(self._values) if op.regions else repeated(op, operands)
         self.block.add_op(clone)
         self._values.update(zip(op.results, clone.results, strict=True))
 

@@ -12,7 +12,15 @@ from collections.abc import Sequence
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 
-from compiler.ir.ops import HloOp, erase_unused, insert_before, main_function, make, replace
+from compiler.ir.ops import (
+    HloOp,
+    erase_unused,
+    insert_before,
+    main_function,
+    make,
+    repeated,
+    replace,
+)
 from compiler.ir.types import tensor_of
 from compiler.ops.elementwise import Elementwise
 from compiler.passes.recompute import INSTRUCTIONS, instruction_count
@@ -89,7 +97,7 @@ def _rewritten(end: HloOp, work: Sequence[HloOp], runs: Runs) -> SSAValue:
     for op in work:
         operands = [made.get(value) or _leaf(end, value, runs) for value in op.operands]
         result = op.tensor.with_shape(end.tensor.shape)
-        new = make(op.kind, operands, [result], dict(op.attrs), location=op.source)
+        new = repeated(op, operands, [result])
         insert_before(end, [new])
         made[op.results[0]] = new.results[0]
     return made[end.operands[0]]

@@ -7,7 +7,7 @@ it. Layer norms and softmaxes in f32 of bf16 tensors read their input several ti
 from xdsl.ir import Block, SSAValue
 
 from compiler.ir.loops import is_reduction
-from compiler.ir.ops import HloOp, erase
+from compiler.ir.ops import HloOp, erase, repeated
 from compiler.ir.types import ElementType, tensor_of
 from compiler.passes.groups import is_elementwise
 
@@ -43,7 +43,7 @@ def _sink(block: Block, op: HloOp) -> list[tuple[HloOp, HloOp]]:
         if isinstance(reader, HloOp) and reader.parent is block and (
                 is_elementwise(reader) or (is_reduction(reader) and use.index == 0)):
             if reader not in readers:
-                copy = op.clone()
+                copy = repeated(op, op.operands)
                 block.insert_op_before(copy, reader)
                 readers[reader] = copy.results[0]
             reader.operands[use.index] = readers[reader]

@@ -10,7 +10,7 @@ from math import prod
 from xdsl.ir import Operation, SSAValue
 
 from compiler.ir.loops import is_contraction, is_reduction
-from compiler.ir.ops import HloOp, constant, make
+from compiler.ir.ops import HloOp, constant, make, repeated
 from compiler.ir.types import Tensor, tensor_of
 from compiler.ops.contraction import free_dimensions
 from compiler.ops.elementwise import Elementwise
@@ -131,8 +131,7 @@ class Slicer:
         if found is None:
             return None
         operands = [self.slice(value, c) for value, c in zip(op.operands, found, strict=True)]
-        return self._add(make(op.kind, operands, [resized(op.tensor, cuts)], dict(op.attrs),
-                              location=op.source))
+        return self._add(repeated(op, operands, [resized(op.tensor, cuts)]))
 
     def apply_all(self, ops: Sequence[HloOp], cuts: Cuts) -> SSAValue:
         """Slices of operations of which each reads the one before: what the last one makes."""
@@ -215,7 +214,7 @@ class Slicer:
             return value
         operands = [self.twin(v) for v in op.operands] \
             if isinstance(op.definition, ViewOperation) else op.operands
-        return self._add(make(op.kind, operands, [op.tensor], dict(op.attrs), location=op.source))
+        return self._add(repeated(op, operands))
 
     def narrows_dot(self, value: SSAValue, cut: Cut) -> bool:
         """Whether a slice is made of a contraction with fewer columns, whose result only slices
@@ -264,8 +263,7 @@ class Slicer:
         part = self.slice(op.operands[0], found)
         if op.kind == "slice":
             return part
-        return self._add(make(op.kind, [part], [resized(op.tensor, cuts)], dict(op.attrs),
-                              location=op.source))
+        return self._add(repeated(op, [part], [resized(op.tensor, cuts)]))
 
     def _add(self, op: HloOp) -> SSAValue:
         self.made.append(op)

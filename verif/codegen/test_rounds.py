@@ -135,10 +135,19 @@ def test_few_steps_are_not_worth_a_loop() -> None:
 
 
 def test_there_is_a_register_for_each_growth(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = [command(at + n * (at + 1)) for n in range(6) for at in range(9)]
+    steps = [command(at * at + n * (at + 1)) for n in range(6) for at in range(9)]
     assert not [r for r in found(*steps) if r.length == 9]
     monkeypatch.setattr(rounds, "MOST_GROWTHS", 9)
     assert [r.length for r in found(*steps)] == [9]
+
+
+def test_short_rounds_are_taken_when_they_repeat_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five columns of a row, all of whose columns begin anew with the next row."""
+    steps = [command(1000 * row + 64 * column) for row in range(4) for column in range(5)]
+    monkeypatch.setattr(rounds, "LEAST_SAVED", 1)
+    assert [r.length for r in found(*steps)] == [1] * 4
+    monkeypatch.setattr(rounds, "ENOUGH", 6)
+    assert [r.length for r in found(*steps)] == [5]
 
 
 @pytest.fixture
