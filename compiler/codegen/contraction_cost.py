@@ -100,7 +100,7 @@ class Bounds:
         self.config, self.shape = config, shape
         self._visits: dict[tuple[int | None, ...], tuple[int, ...]] = {}
         self._work: dict[tuple[int | None, ...], tuple[int, int]] = {}
-        self._works: dict[tuple[int, ...], int] = {}
+        self._busy: dict[tuple[int, ...], int] = {}
 
     def busiest(self, plan: Plan) -> tuple[int, int, int]:
         """Cycles of the busiest engine; of equal ones the vector unit likes larger blocks, and
@@ -112,14 +112,14 @@ class Bounds:
     def work(self, plan: Plan) -> int:
         """Cycles of the array or of stores, whichever has more to do, without waiting."""
         key = plan.rows, plan.columns, plan.depth
-        if key not in self._works:
+        if key not in self._busy:
             config, shape = self.config, self.shape
             row_blocks, column_blocks = _blocks(shape, plan)
             compute = row_blocks * column_blocks * shape.terms * parts_of(
                 shape.k, plan.depth) * _slab_cycles(config, plan, min(plan.depth, shape.k))
             store = column_blocks * _store_cycles(config, shape, shape.rows, plan.columns)
-            self._works[key] = max(compute, store)
-        return self._works[key]
+            self._busy[key] = max(compute, store)
+        return self._busy[key]
 
     def bound(self, plan: Plan) -> tuple[int]:
         """What the busiest engine has to do, the last store, and what hidden loads cost, with a

@@ -1,7 +1,7 @@
 """Tile sizes of a dot product, chosen by predicted cycles.
 
-All plans that fit are ranked by what the busiest engine has to do; of the best ones the pipeline
-of loads and matmuls is followed slab by slab.
+Plans that fit are ranked by what the busiest engine has to do; of the best ones the pipeline of
+loads and matmuls is followed slab by slab.
 """
 
 from collections.abc import Callable, Iterator, Sequence

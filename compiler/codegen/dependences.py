@@ -90,12 +90,12 @@ class _Writer(NamedTuple):
 
 
 class _Range:
-    """What has become of consecutive bytes; two parts of them share it when what lies between is
-    written.
+    """Who has touched consecutive bytes since a command wrote all of them. When some in the middle
+    are written, those before and behind share it: each access is noted with its own bytes.
 
     Attributes:
-        writers: since a command wrote all bytes, of each engine in order.
-        readers: since then, of each engine in order, the last one of each (first byte, end).
+        writers: of each engine, in order.
+        readers: of each engine, in order: the last one of each (first byte, end).
     """
 
     __slots__ = ("readers", "writers")
@@ -158,7 +158,7 @@ class _Range:
         self.writers.setdefault(engine, []).append(writer)
 
     def part(self, first: int, end: int) -> "_Range":
-        """Without writers of other bytes only."""
+        """The same for some of the bytes, without those who have written others only."""
         part = _Range({engine: kept for engine, writers in self.writers.items() if (
             kept := [w for w in writers if w.first < end and first < w.end])})
         part.readers = self.readers

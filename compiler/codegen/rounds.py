@@ -98,7 +98,8 @@ class _Finder:
             self._places[kind].append(position)
 
     def best(self, position: int) -> Rounds | None:
-        """The rounds from a position on that save most; None when none saves enough."""
+        """The shortest rounds from a position on that repeat enough, else those that save most;
+        None when none saves enough."""
         kinds, same = self._kinds, self._places[self._kinds[position]]
         best, most = None, LEAST_SAVED - 1
         after = bisect_right(same, position)

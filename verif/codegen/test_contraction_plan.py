@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from compiler.codegen.contraction_cost import Bounds, room
-from compiler.codegen.contraction_plan import choose
+from compiler.codegen.contraction_plan import _candidates, _fitted, _least, _tilings, choose
 from compiler.codegen.contraction_shape import Plan, Shape
 from compiler.pipeline import Options, compile_module
 from hw.config import load
@@ -49,6 +49,20 @@ def test_a_steady_product_has_few_slabs() -> None:
     """With both factors on chip all depths cost the same, but each slab has its text."""
     steady = replace(_shape(64, 64, 64), steady=True, on_chip=(True, True))
     assert _plan(steady).depth == 64
+
+
+@pytest.mark.parametrize("shape", [
+    _shape(64, 512, 256), _shape(1, 512, 256), replace(_shape(8, 96, 40), batch=3),
+    replace(_shape(64, 64, 64), on_chip=(True, False))], ids=str)
+def test_the_search_stops_at_a_bound_that_misses_nothing(shape: Shape) -> None:
+    room_left = CONFIG.scratchpad_bytes // 2
+    bounds = Bounds(CONFIG, shape)
+    plans = [fitted for tiling in _tilings(CONFIG, shape)
+             for plan in _candidates(CONFIG, shape, tiling)
+             for fitted in _fitted(CONFIG, shape, plan, room_left)]
+    assert len(plans) > 20
+    for cost in (bounds.busiest, bounds.bound):
+        assert _least(bounds, cost, 20, room_left) == sorted(plans, key=cost)[:20]
 
 
 def test_depths_cover_k() -> None:
