@@ -7,7 +7,6 @@ loads and matmuls is followed slab by slab.
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import product
-from operator import itemgetter
 
 from compiler.codegen.contraction_cost import (
     PIECE_TILES,
@@ -20,6 +19,7 @@ from compiler.codegen.contraction_cost import (
     room,
 )
 from compiler.codegen.contraction_shape import Plan, Shape, ramped
+from compiler.codegen.search import least
 from hw import timing
 from hw.config import AcceleratorConfig
 
@@ -111,21 +111,15 @@ def _in_pieces(config: AcceleratorConfig, shape: Shape, plan: Plan) -> Iterator[
 
 def _least(bounds: Bounds, cost: Callable[[Plan], tuple[int, ...]], count: int,
            scratchpad_bytes: int) -> list[Plan]:
-    """So many plans of the least cost, the first of equal ones first. Tilings that keep the array
-    or the stores busy for longer than all of those cost are not looked into."""
+    """So many plans that fit of the least cost. Tilings that keep the array or the stores busy for
+    longer than all of those cost are not looked into."""
     config, shape = bounds.config, bounds.shape
-    tilings = list(_tilings(config, shape))
-    works = [bounds.work(tiling) for tiling in tilings]
-    found: list[tuple[tuple[int, ...], int, int, Plan]] = []
-    for number in sorted(range(len(tilings)), key=works.__getitem__):
-        if len(found) == count and works[number] > found[-1][0][0]:
-            break
-        fitted = (plan for candidate in _candidates(config, shape, tilings[number])
-                  for plan in _fitted(config, shape, candidate, scratchpad_bytes))
-        found += [(cost(plan), number, place, plan) for place, plan in enumerate(fitted)]
-        found.sort(key=itemgetter(0, 1, 2))
-        del found[count:]
-    return [plan for *_, plan in found]
+
+    def fitted(tiling: Plan) -> Iterator[Plan]:
+        for plan in _candidates(config, shape, tiling):
+            yield from _fitted(config, shape, plan, scratchpad_bytes)
+
+    return least(_tilings(config, shape), bounds.work, fitted, cost, count)
 
 
 def _deepest(bounds: Bounds, plans: Sequence[Plan]) -> Plan | None:

@@ -8,6 +8,7 @@ from math import prod
 from compiler.codegen.convolution_operands import Input
 from compiler.codegen.convolution_rows import RowCut, Rows, row_cut
 from compiler.codegen.elementwise import WORD
+from compiler.codegen.search import least
 from hw import timing
 from hw.config import AcceleratorConfig
 
@@ -92,27 +93,19 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
 def _choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Plan | None:
     """The same for every place of the input: layers of equal shapes share their plan. Blocks that
     keep the array busy for longer than a plan found already takes are not looked into."""
-    blocks = list(_blocks(config, shape))
-    works = [_array_cycles(config, shape, block) for block in blocks]
-    best: Plan | None = None
-    least: tuple[int, ...] = ()
-    for number in sorted(range(len(blocks)), key=works.__getitem__):
-        if least and (works[number],) > least:
-            break
-        for plan in _candidates(config, shape, blocks[number]):
-            if _bytes(shape, plan) <= scratchpad_bytes:
-                key = _cycles(config, shape, plan), plan.cut.count, -plan.depth, number
-                if not least or key < least:
-                    best, least = plan, key
-    return best
+
+    def fitting(block: _Block) -> Iterator[Plan]:
+        return (p for p in _candidates(config, shape, *block)
+                if _bytes(shape, p) <= scratchpad_bytes)
+
+    found = least(
+        _blocks(config, shape), lambda block: _array_cycles(config, shape, *block), fitting,
+        lambda plan: (_cycles(config, shape, plan), plan.cut.count, -plan.depth))
+    return found[0] if found else None
 
 
-@dataclass(frozen=True)
-class _Block:
-    """Results that are summed at once: a range of rows, some columns."""
-
-    cut: RowCut
-    columns: int
+_Block = tuple[RowCut, int]
+"""Results that are summed at once: ranges of rows, some columns."""
 
 
 def _blocks(config: AcceleratorConfig, shape: Shape) -> Iterator[_Block]:
@@ -123,11 +116,11 @@ def _blocks(config: AcceleratorConfig, shape: Shape) -> Iterator[_Block]:
             tiles = -(-columns // config.array_cols)
             blocks = rows.count * -(-shape.columns // columns) * shape.groups
             if prod(rows.sizes) * tiles * (1 if blocks == 1 else 2) <= config.accumulator_rows:
-                yield _Block(rows, columns)
+                yield rows, columns
 
 
-def _candidates(config: AcceleratorConfig, shape: Shape, block: _Block) -> Iterator[Plan]:
-    rows, columns = block.cut, block.columns
+def _candidates(config: AcceleratorConfig, shape: Shape, rows: RowCut, columns: int
+                ) -> Iterator[Plan]:
     for depth in _doubling(config.array_rows, shape.k):
         if shape.longest is not None and depth > shape.longest:
             continue
@@ -163,19 +156,18 @@ def _bytes(shape: Shape, plan: Plan) -> int:
     return total + STREAMED_PIECES * plan.depth * plan.columns * unit
 
 
-def _array_cycles(config: AcceleratorConfig, shape: Shape, block: _Block, *,
+def _array_cycles(config: AcceleratorConfig, shape: Shape, rows: RowCut, columns: int, *,
                   packed: bool = True) -> int:
     """Cycles that the array takes, without waiting.
 
     Args:
         packed: whether windows are packed where they can be.
     """
-    tiles = -(-block.columns // config.array_cols)
-    one = max(tiles * timing.matmul_cycles(config, prod(block.cut.sizes)),
-              timing.array_latency(config))
+    tiles = -(-columns // config.array_cols)
+    one = max(tiles * timing.matmul_cycles(config, prod(rows.sizes)), timing.array_latency(config))
     k_tiles = -(-shape.k // config.array_rows) if packed and shape.copied else shape.tiles
-    column_blocks = -(-shape.columns // block.columns)
-    return block.cut.count * shape.groups * column_blocks * k_tiles * shape.terms * one
+    column_blocks = -(-shape.columns // columns)
+    return rows.count * shape.groups * column_blocks * k_tiles * shape.terms * one
 
 
 def _cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
@@ -183,8 +175,7 @@ def _cycles(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     size, ranges = prod(plan.cut.sizes), plan.cut.count
     column_blocks = -(-shape.columns // plan.columns)
     slabs = -(-shape.k // plan.depth)
-    compute = _array_cycles(config, shape, _Block(plan.cut, plan.columns),
-                            packed=plan.packed > 0)
+    compute = _array_cycles(config, shape, plan.cut, plan.columns, packed=plan.packed > 0)
     tile = _input_cycles(config, shape, plan.cut.joined_sizes(plan.packed or 1))
     tiles_loaded = ranges // plan.cut.pieces * -(-plan.cut.pieces // (plan.packed or 1))
     piece = 0 if shape.kept else timing.dma_cycles(

@@ -138,14 +138,14 @@ class _Range:
                     found[engine] = reader
                     break
 
-    def note_reader(self, access: _Access, first: int, end: int) -> None:
+    def note_reader(self, engine: Engine, position: int, first: int, end: int) -> None:
         """Notes a reader of some bytes, behind all others."""
-        readers = self.readers.get(access.engine)
+        readers = self.readers.get(engine)
         if readers is None:
-            readers = self.readers[access.engine] = {}
+            readers = self.readers[engine] = {}
         elif (first, end) in readers:
             del readers[first, end]
-        readers[first, end] = access.position
+        readers[first, end] = position
 
     def note_writer(self, engine: Engine, writer: _Writer) -> None:
         """Notes a writer of a stripe, behind all others."""
@@ -189,7 +189,7 @@ class _Space:
             number += 1
             stop = starts[number] if number < len(starts) and starts[number] < end else end
             range_.follow_writers(access, first, stop, stripe)
-            range_.note_reader(access, first, stop)
+            range_.note_reader(access.engine, access.position, first, stop)
             first = stop
 
     def write(self, interval: Interval, access: _Access) -> None:
@@ -212,7 +212,8 @@ class _Space:
             self._put(start, stop, access.engine, writer)
 
     def _tells_apart(self, start: int, stop: int) -> bool:
-        """Whether one more writer of some ranges can be told apart."""
+        """Whether one more writer of some ranges can be told apart, if need be when those of other
+        bytes are forgotten."""
         if sum(range_.count for range_ in self.ranges[start:stop]) < MOST_WRITERS:
             return True
         bounds = [*self.starts, END]
@@ -265,7 +266,7 @@ def _joined(ranges: Sequence[_Range]) -> _Range:
         writers.sort()
     for engine, known in readers.items():
         for position, (first, end) in sorted(known):
-            joined.note_reader(_Access(position, engine, []), first, end)
+            joined.note_reader(engine, position, first, end)
     return joined
 
 

@@ -29,6 +29,7 @@ from compiler.ir.ops import (
     main_function,
     make,
     only_user,
+    repeated,
     replace,
 )
 from compiler.ir.types import ElementType, tensor_of
@@ -302,6 +303,6 @@ def _flatten(value: SSAValue) -> None:
                 op.attrs["dimension"] == maker.attrs["dimension"]:
             operands = [v for operand in op.operands
                         for v in (maker.operands if operand is value else (operand,))]
-            flat = make("concatenate", operands, [op.tensor], dict(op.attrs), location=op.source)
+            flat = repeated(op, operands)
             insert_before(op, [flat])
             replace(op, flat.results)

@@ -39,8 +39,7 @@ def conversions(module: ModuleOp) -> None:
             replace(op, [_converted(op, part.results[0])])
         elif op.kind == "convert" and behind.kind == "concatenate" and _is_narrowed(op, behind):
             parts = [_converted(op, value) for value in behind.operands]
-            whole = make("concatenate", parts, [op.tensor], dict(behind.attrs),
-                         location=behind.source)
+            whole = repeated(behind, parts, [op.tensor])
             insert_before(op, [whole])
             replace(op, whole.results)
     erase_unused(block)

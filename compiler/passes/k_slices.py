@@ -23,7 +23,15 @@ from dataclasses import dataclass
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 
-from compiler.ir.ops import HloOp, erase_unused, insert_before, main_function, make, replace
+from compiler.ir.ops import (
+    HloOp,
+    erase_unused,
+    insert_before,
+    main_function,
+    make,
+    repeated,
+    replace,
+)
 from compiler.ir.types import ElementType, Tensor, tensor_of
 from compiler.passes.slices import Exclusive
 from compiler.passes.slicing import Cuts, Slicer, resized
@@ -191,7 +199,7 @@ def partial_sum(second: HloOp, factors: Sequence[SSAValue], sums: SSAValue | Non
         cuts: of the product's result, of which the first factor is.
     """
     wide = resized(second.tensor, cuts).with_element(ElementType.F32)
-    made = [make(second.kind, factors, [wide], dict(second.attrs), location=second.source)]
+    made = [repeated(second, factors, [wide])]
     if sums is not None:
         made.append(make("convert", [sums], [wide], location=second.source))
         made.append(make("add", [made[0].results[0], made[1].results[0]], [wide],

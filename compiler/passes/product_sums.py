@@ -29,6 +29,7 @@ from compiler.ir.ops import (
     main_function,
     make,
     only_user,
+    repeated,
     replace,
 )
 from compiler.ir.types import ElementType, tensor_of
@@ -145,8 +146,7 @@ def _joined(total: HloOp, summands: list[Summand]) -> Iterator[HloOp]:
                 {"dimension": tensor_of(first.left).rank - 1}, location=total.source)
     right = constant(np.concatenate([s.weights for s in summands]), first.product.source)
     yield from (left, right)
-    sums = make("dot_general", [*left.results, *right.results], [total.tensor],
-                dict(first.product.attrs), location=first.product.source)
+    sums = repeated(first.product, [*left.results, *right.results], [total.tensor])
     yield sums
     for other in (value for summand in summands for value in summand.others):
         sums = make("add", [*sums.results, other], [total.tensor], location=total.source)

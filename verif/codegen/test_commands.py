@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from compiler.codegen import dependences
 from compiler.codegen.allocate import Arena, Constants
 from compiler.codegen.commands import (
     LOCAL,
@@ -15,7 +16,6 @@ from compiler.codegen.commands import (
     kernel,
     kernel_form,
 )
-from compiler.codegen.dependences import dependences
 from compiler.codegen.schedule import schedule
 from compiler.codegen.synchronise import Step, synchronise
 from compiler.codegen.workspace import Workspace
@@ -77,11 +77,14 @@ def execution_order(steps: Sequence[Step], rng: np.random.Generator) -> list[Com
     return order
 
 
+@pytest.mark.parametrize("most_writers", [2, dependences.MOST_WRITERS])
 @pytest.mark.parametrize("count", [2, 10, 80])
-def test_conflicting_commands_stay_in_order(count: int, rng: np.random.Generator) -> None:
+def test_conflicting_commands_stay_in_order(count: int, most_writers: int, rng: np.random.Generator,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dependences, "MOST_WRITERS", most_writers)
     for _ in range(15):
         commands = random_commands(rng, count)
-        waits_for = dependences(commands)
+        waits_for = dependences.dependences(commands)
         order = schedule(commands, waits_for, 16)
         assert sorted(order) == list(range(count))
         for engine in ENGINES:
@@ -106,7 +109,22 @@ def test_an_engine_waits_for_another_one_once() -> None:
         command(Engine.LOAD, (1, 0, 1), a), command(Engine.LOAD, (1, 1, 2), b),
         command(Engine.VECTOR, b, c), command(Engine.VECTOR, b, c), command(Engine.VECTOR, a, c),
         command(Engine.LOAD, (1, 2, 3), b), command(Engine.VECTOR, b, c)]
-    assert dependences(commands) == [[], [], [1], [], [], [3], [5]]
+    assert dependences.dependences(commands) == [[], [], [1], [], [], [3], [5]]
+
+
+def test_readers_of_a_column_wait_for_its_writer_only() -> None:
+    """Columns of two bytes in lines of eight. What is written in full is waited for by all."""
+    whole, *columns = (LOCAL, 0, 64), *((LOCAL, n, 58 + n, 8, 2) for n in (0, 2, 4))
+
+    def command(engine: Engine, reads: tuple[Interval, ...], write: Interval) -> Command:
+        return Command(engine, (0,), None, {}, reads, (write,), 5, 0, Location())
+
+    sums = [(LOCAL, 100 + n, 101 + n) for n in range(4)]
+    written = [command(Engine.VECTOR, (), column) for column in columns]
+    read = [command(Engine.MATRIX, (c,), at) for c, at in zip(columns, sums[:3], strict=True)]
+    last = [command(Engine.LOAD, (), whole), command(Engine.MATRIX, (columns[1],), sums[3])]
+    found = dependences.dependences([*written, *read, *last])
+    assert found == [[], [], [], [0], [1], [2], [2, 5], [6]]
 
 
 def test_a_kernel_form_has_a_place_for_each_stream() -> None:
@@ -136,7 +154,7 @@ def test_knowledge_through_a_third_engine_saves_a_semaphore() -> None:
         Command(Engine.MATRIX, (0,), None, {}, (a,), (b,), 5, 0, location),
         Command(Engine.VECTOR, (0,), None, {}, (a, b), (c,), 5, 0, location),
     ]
-    waits_for = dependences(commands)
+    waits_for = dependences.dependences(commands)
     steps = synchronise(commands, waits_for, schedule(commands, waits_for, 16))
     assert [step.waits for step in steps] == [[], [Engine.LOAD], [Engine.MATRIX]]
 

@@ -1,5 +1,6 @@
 """Plans of convolutions: the search finds what comparing all of them does."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,22 +18,42 @@ CASES: dict[str, tuple[Any, ...]] = {
 }
 
 
-@pytest.mark.parametrize("config", ["tiny", "default"])
-@pytest.mark.parametrize("name", CASES)
-def test_the_search_stops_at_a_bound_that_misses_nothing(
-        name: str, config: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    shape, size, columns, stride = CASES[name]
-    search, asked = convolution_plan._choose.__wrapped__, []
+SEARCH = convolution_plan._choose.__wrapped__
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The machine, shape and room of each search from now on."""
+    found: list[Any] = []
 
     def noted(*given: Any) -> Any:
-        asked.append(given)
-        return search(*given)
+        found.append(given)
+        return SEARCH(*given)
 
     monkeypatch.setattr(convolution_plan, "_choose", noted)
+    return found
+
+
+@pytest.mark.parametrize("config", ["tiny", "default"])
+@pytest.mark.parametrize("name", CASES)
+def test_the_search_stops_at_a_bound_that_misses_nothing(name: str, config: str, asked: list[Any]
+                                                         ) -> None:
+    shape, size, columns, stride = CASES[name]
     build(lambda x: conv(x, size, columns, stride), [draw(*shape)], load(config))
+    assert asked
     for machine, sizes, room in asked:
         plans = [plan for block in _blocks(machine, sizes)
-                 for plan in _candidates(machine, sizes, block) if _bytes(sizes, plan) <= room]
-        assert search(machine, sizes, room) == min(plans, default=None, key=lambda plan: (
+                 for plan in _candidates(machine, sizes, *block) if _bytes(sizes, plan) <= room]
+        assert SEARCH(machine, sizes, room) == min(plans, default=None, key=lambda plan: (
             _cycles(machine, sizes, plan), plan.cut.count, -plan.depth))
-    assert asked
+
+
+def test_behind_other_work_weights_come_in_few_slabs(asked: list[Any]) -> None:
+    """What is loaded first is on its way meanwhile: it need not be short."""
+    build(lambda x: conv(x, 3, 64), [draw(1, 14, 14, 64)], load("default"))
+    (machine, sizes, room), *_ = asked
+    alone, behind = (SEARCH(machine, replace(sizes, steady=steady), room)
+                     for steady in (False, True))
+    assert alone is not None
+    assert behind is not None
+    assert behind.depth > alone.depth
