@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import accumulate, islice
 
 from compiler.codegen.contraction_loop import FINAL_PIECES
-from compiler.codegen.contraction_shape import Plan, Shape, ramped
+from compiler.codegen.contraction_shape import Plan, Shape, ramped, steady_tiles
 from hw import timing
 from hw.config import AcceleratorConfig
 
@@ -21,7 +21,8 @@ STAGGERED = 4, 32
 """Column tiles and k tiles from which on blocks take over accumulators tile by tile: the vector
 unit is then far ahead of the array."""
 STAGED = 2
-"""Column tiles whose results wait in the scratchpad for their store."""
+"""Column tiles whose results wait in the scratchpad for their store, or as many sets of those that
+are finished together."""
 PIECE_TILES = 16
 """Weight tiles that are loaded together where room is short: smaller pieces would cost as much
 text as they save room."""
@@ -79,7 +80,7 @@ def _streamed_pieces(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int
 
 def _epilogue_bytes(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     """Scratchpad for a row of the epilogue's operands and of results, which are there for two
-    column tiles at a time when tiles are finished one after the other."""
+    column tiles at a time, or for twice as many as are finished together."""
     total = plan.columns * shape.epilogue_bytes
     staged = 2 * shape.result_bytes
     if plan.piece is not None:
@@ -89,7 +90,11 @@ def _epilogue_bytes(config: AcceleratorConfig, shape: Shape, plan: Plan) -> int:
     if folded or plan.rows < timing.array_latency(config) \
             or staged + shape.epilogue_loads > shape.epilogue_bytes:
         return total
-    return total - max(plan.columns - STAGED * config.array_cols, 0) * staged
+    together = 1
+    if shape.steady:
+        last = parts_of(plan.depths(shape.k)[-1], config.array_rows)
+        together = steady_tiles(last * plan.rows)
+    return total - max(plan.columns - STAGED * together * config.array_cols, 0) * staged
 
 
 class Bounds:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from compiler.codegen.context import Context
 from compiler.codegen.contraction_residents import Acquired, Residents
-from compiler.codegen.contraction_shape import Plan
+from compiler.codegen.contraction_shape import Plan, steady_tiles
 from compiler.codegen.contraction_sweep import Form, Line, Tile, runs, sweep
 from compiler.codegen.contraction_work import (
     Activations,
@@ -207,7 +207,7 @@ class _SlabWork:
         first_pieces = min(first_pieces, max(self.rows // timing.array_latency(config), 1))
         tiles = self._tile_runs()
         if not self.at.slab.closes:
-            column_runs = self._column_runs()
+            column_runs = self._column_runs(range(len(self.columns)))
             for piece in self.loop.activations.pieces(self.at, first_pieces):
                 for first, line in tiles:
                     for column, columns in column_runs:
@@ -224,25 +224,32 @@ class _SlabWork:
             for piece in self.loop.activations.pieces(self.at, count) if count > 1 else pieces:
                 self._whole_sums(group, piece, tiles)
 
-    def _whole_sums(self, group: Sequence[int], piece: Piece,
+    def _whole_sums(self, group: range, piece: Piece,
                     tiles: Sequence[tuple[int, Line]]) -> None:
         """All of k for some rows of some columns, which are finished then."""
-        for column in group:
-            for first, line in tiles if column or not self.by_tiles else _single(tiles):
-                self._sweep(first, column, piece, ONE, line)
+        alone = 1 if self.by_tiles and group[0] == 0 else 0
+        for first, line in _single(tiles) if alone else ():
+            self._sweep(first, 0, piece, ONE, line)
+        lines = self._column_runs(group[alone:])
+        for first, line in tiles:
+            for column, columns in lines:
+                self._sweep(first, column, piece, columns, line)
         self._finish(group, [piece])
 
     def _groups(self) -> list[range]:
         """Numbers of the columns that are finished together."""
         loop, unit = self.loop, self.loop.sink.unit
         count = len(self.columns) // unit
-        parts = -(-count * unit // max(loop.sink.together(loop.row_cycles), unit))
+        together = loop.sink.together(loop.row_cycles)
+        if loop.steady:
+            together = max(together, steady_tiles(self.rows * len(self.at.slab.tiles)))
+        parts = -(-count * unit // max(together, unit))
         return [range(i * count // parts * unit, (i + 1) * count // parts * unit)
                 for i in range(parts)]
 
     def _interleaved(self, pieces: Sequence[Piece]) -> None:
         """All columns of a k tile before the next one."""
-        columns = self._column_runs()
+        columns = self._column_runs(range(len(self.columns)))
         for first, line in self._tile_runs():
             if len(columns) == 1:
                 self._sweep(first, 0, pieces[0], line, columns[0][1])
@@ -274,21 +281,24 @@ class _SlabWork:
                   for tile, (offset, *_) in zip(tiles, found, strict=True)]
         return [(first, Line(count, *step)) for first, count, step in runs(keys, values)]
 
-    def _column_runs(self) -> list[tuple[int, Line]]:
-        """Runs of evenly spaced columns of equal width."""
+    def _column_runs(self, numbers: range) -> list[tuple[int, Line]]:
+        """Of some columns runs of evenly spaced ones of equal width."""
+        if len(numbers) == 1:
+            return [(numbers[0], ONE)]
         known, block = self.loop.column_runs, self.at.block
         key = (self.at.slab.number, self._width, self.loop.weights.layout(block), self.rows,
-               tuple(self.columns))
+               tuple(self.columns), numbers)
         if key not in known:
-            known[key] = self._find_column_runs()
+            known[key] = self._find_column_runs(numbers)
         return known[key]
 
-    def _find_column_runs(self) -> list[tuple[int, Line]]:
+    def _find_column_runs(self, numbers: range) -> list[tuple[int, Line]]:
         tile = self.at.slab.tiles[0]
+        columns = [self.columns[number] for number in numbers]
         values = [(self.loop.weights.tile(self.at, tile, first)[0], self._row(number, 0))
-                  for number, (first, _) in enumerate(self.columns)]
-        return [(first, Line(count, step[0], 0, step[1]))
-                for first, count, step in runs([width for _, width in self.columns], values)]
+                  for number, (first, _) in zip(numbers, columns, strict=True)]
+        return [(numbers[first], Line(count, step[0], 0, step[1]))
+                for first, count, step in runs([width for _, width in columns], values)]
 
     def _finish(self, columns: Sequence[int], pieces: Sequence[Piece]) -> None:
         if not self.at.slab.closes:

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+STEADY_CYCLES = 1000
+"""Cycles of the array for the column tiles that are finished together where other work hides the
+end of a product: finished alone they would be more commands, which are no faster."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -97,3 +101,12 @@ def ramped(plan: Plan, depth: int) -> Plan:
         total += depth
         depth = total
     return plan._replace(first_depths=tuple(depths))
+
+
+def steady_tiles(cycles: int) -> int:
+    """Column tiles that are finished together where other work hides the end.
+
+    Args:
+        cycles: of the array, for the last slab of one tile.
+    """
+    return -(-STEADY_CYCLES // max(cycles, 1))

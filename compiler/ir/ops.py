@@ -130,20 +130,24 @@ def make(
     )
 
 
-def repeated(op: HloOp, operands: Sequence[SSAValue], results: Sequence[Tensor] | None = None
-             ) -> HloOp:
+def repeated(op: HloOp, operands: Sequence[SSAValue], results: Sequence[Tensor] | None = None,
+             added: Attrs | None = None) -> HloOp:
     """A detached operation that is the same on other operands.
 
     Args:
         op: without regions.
         results: result types; None for the same.
+        added: attributes beside its own.
     """
     assert not op.regions
     types = [r.type for r in op.results] if results is None else [t.to_mlir() for t in results]
-    made = type(op).create(operands=operands, result_types=types, attributes=op.attributes,
+    attributes = op.attributes
+    if added:
+        attributes = {**attributes, **{name: encode(value) for name, value in added.items()}}
+    made = type(op).create(operands=operands, result_types=types, attributes=attributes,
                            location=op.location)
     # What has been read of it need not be read again.
-    made.__dict__.update(attrs=op.attrs, source=op.source)
+    made.__dict__.update(attrs={**op.attrs, **added} if added else op.attrs, source=op.source)
     return made
 
 

@@ -17,6 +17,7 @@ from itertools import pairwise
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import SSAValue
 
+from compiler.ir.loops import is_contraction
 from compiler.ir.ops import (
     HloOp,
     erase_unused,
@@ -228,7 +229,7 @@ def _apply(slicer: Slicer, stage: Stage, lines: int, result: tuple[int, int],
     slicer.made.append(first)
     slicer.know(stage.first.results[0], cuts, first.results[0])
     for op in stage.ops[1:]:
-        made = slicer.apply(op, cuts)
+        made = slicer.apply(op, cuts, {"beside": beside} if is_contraction(op) else None)
         assert made is not None
         slicer.know(op.results[0], cuts, made)
     return slicer.slice(stage.result, cuts)

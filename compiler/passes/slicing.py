@@ -9,6 +9,7 @@ from math import prod
 
 from xdsl.ir import Operation, SSAValue
 
+from compiler.ir.attributes import Attrs
 from compiler.ir.loops import is_contraction, is_reduction
 from compiler.ir.ops import HloOp, constant, make, repeated
 from compiler.ir.types import Tensor, tensor_of
@@ -125,13 +126,17 @@ class Slicer:
             self._known[value, cuts] = self._slice(value, cuts)
         return self._known[value, cuts]
 
-    def apply(self, op: HloOp, cuts: Cuts) -> SSAValue | None:
-        """The operation on slices of its operands; None when it has no such form."""
+    def apply(self, op: HloOp, cuts: Cuts, added: Attrs | None = None) -> SSAValue | None:
+        """The operation on slices of its operands; None when it has no such form.
+
+        Args:
+            added: attributes beside its own.
+        """
         found = operand_cuts(op, cuts)
         if found is None:
             return None
         operands = [self.slice(value, c) for value, c in zip(op.operands, found, strict=True)]
-        return self._add(repeated(op, operands, [resized(op.tensor, cuts)]))
+        return self._add(repeated(op, operands, [resized(op.tensor, cuts)], added))
 
     def apply_all(self, ops: Sequence[HloOp], cuts: Cuts) -> SSAValue:
         """Slices of operations of which each reads the one before: what the last one makes."""

@@ -1,5 +1,6 @@
 """Chains of convolutions in bands of lines: the same bits as operation by operation."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 from ml_dtypes import bfloat16
 
 from benchmarks.networks.traffic import predict
+from compiler.codegen.commands import Command
+from compiler.ir.loops import is_contraction
 from compiler.ir.ops import HloOp
 from compiler.passes.chain_cuts import Pieces
 from compiler.passes.chains import Chain, are_read_later, read_outside, slice_outside
@@ -24,6 +27,7 @@ from verif.codegen.chains import (
     inverted,
     recorded,
 )
+from verif.codegen.harness import execute
 from verif.compiler.models import export
 
 TINY = load_config("tiny")
@@ -226,6 +230,50 @@ def test_products_in_turn_follow_each_other_column_by_column(monkeypatch: pytest
     monkeypatch.setattr(loop, "_single", lambda tiles: tiles)
     waiting = model.run(compile_module(module, load_config("default"))).cycles
     assert following < 0.99 * waiting
+
+
+def test_products_that_are_added_are_steady_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bands before and behind keep the array busy for them as well."""
+    passes, found = import_module("compiler.passes.bands"), list[bool]()
+    replace_chain = passes._replace
+
+    def noted(chain: Chain, made: Any, *rest: Any) -> None:
+        found.extend("beside" in op.attrs for op in made if is_contraction(op))
+        replace_chain(chain, made, *rest)
+
+    monkeypatch.setattr(passes, "_replace", noted)
+    function, shape = CHAINS["projected"]
+    compile_module(export(function, draw(*shape)), TINY)
+    assert len(found) >= 4
+    assert all(found)
+
+
+def test_column_tiles_of_a_band_are_finished_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer commands with the same results, stored and on chip."""
+    passes, loop, emit = (import_module(f"compiler.{name}") for name in (
+        "passes.bands", "codegen.contraction_loop", "codegen.emit"))
+    monkeypatch.setattr(passes, "parts_of", lambda chain, *_: [(chain, Pieces(6, in_turn=True))])
+    counts, dependences = list[int](), emit.dependences
+
+    def counted(commands: Sequence[Command]) -> list[list[int]]:
+        counts.append(len(commands))
+        return dependences(commands)
+
+    def function(x: Any, first: Any, second: Any) -> Any:
+        y = jax.nn.relu(jax.lax.conv_general_dilated(
+            x, first, (1, 1), "SAME", dimension_numbers=NUMBERS))
+        return jax.nn.relu(jax.lax.conv_general_dilated(
+            y, second, (1, 1), "SAME", dimension_numbers=NUMBERS))
+
+    arguments = [draw(1, 12, 20, 8), draw(1, 1, 8, 36), draw(1, 1, 36, 28)]
+    module = export(function, *arguments)
+    monkeypatch.setattr(emit, "dependences", counted)
+    together = compile_module(module, TINY)
+    monkeypatch.setattr(loop, "steady_tiles", lambda _: 1)
+    alone = compile_module(module, TINY)
+    assert counts[0] < 0.8 * counts[1], counts
+    results, others = (execute(program, arguments) for program in (together, alone))
+    assert [r.tobytes() for r in results] == [r.tobytes() for r in others]
 
 
 def test_integers(monkeypatch: pytest.MonkeyPatch) -> None:
