@@ -9,11 +9,30 @@ import hashlib
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 from copy import copy
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compiler.errors import Location, NoRoomError
+
+SCRATCHPAD, ACCUMULATORS = "scratchpad", "accumulators"
+"""Names of the arenas."""
+
+
+class Allocated(NamedTuple):
+    """A buffer of so many units was handed out."""
+
+    arena: str
+    size: int
+    address: int
+
+
+class Freed(NamedTuple):
+    """The buffer at an address was given back."""
+
+    arena: str
+    address: int
 
 
 class Arena:
@@ -26,8 +45,9 @@ class Arena:
     last.
 
     Attributes:
-        what: name for error messages.
+        what: name.
         size: capacity in units; `limit`: how many of them, from the first, may be handed out now.
+        events: where to note what is allocated and freed, when somebody wants to know.
     """
 
     def __init__(self, what: str, size: int, alignment: int, base: int = 0) -> None:
@@ -35,6 +55,7 @@ class Arena:
         self._limit = self._wrap = size
         self._live: list[tuple[int, int]] = []
         self._next = 0
+        self.events: list[Any] | None = None
 
     def copy(self) -> "Arena":
         other = copy(self)
@@ -66,6 +87,8 @@ class Arena:
             if candidate + size <= self._limit and self._is_free(candidate, candidate + size):
                 insort(self._live, (candidate, candidate + size))
                 self._next = candidate + size
+                if self.events is not None:
+                    self.events.append(Allocated(self.what, size, self.base + candidate))
                 return self.base + candidate
         raise NoRoomError(
             f"{size} more bytes do not fit the {self.what} of {self.size}: "
@@ -77,6 +100,8 @@ class Arena:
         position = bisect_left(self._live, (start, start))
         assert self._live[position][0] == start
         del self._live[position]
+        if self.events is not None:
+            self.events.append(Freed(self.what, address))
 
     def _candidates(self) -> Iterator[int]:
         """Places to try, in order."""

@@ -9,7 +9,7 @@ import numpy as np
 from xdsl.ir import Block, SSAValue
 
 from compiler.codegen import commands, transfer
-from compiler.codegen.allocate import Arena, Constants
+from compiler.codegen.allocate import ACCUMULATORS, SCRATCHPAD, Allocated, Arena, Constants, Freed
 from compiler.codegen.commands import LOCAL, Body, Command, Interval, Stream
 from compiler.codegen.staying import Ahead, Staying
 from compiler.codegen.tile import End, append, cut_off, end_of
@@ -45,6 +45,10 @@ class Place:
     def pitch(self, columns: int) -> int:
         """Elements from one row of a matrix to the next; inside a larger one it is longer."""
         return columns if self.inside is None else self.inside[-2]
+
+
+Event = Allocated | Freed | Command
+"""What a generator does."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,8 @@ class Context:
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
-        self.scratchpad = Arena("scratchpad", config.scratchpad_bytes, config.line_bytes)
-        self.accumulators = Arena("accumulators", config.accumulator_rows, 1)
+        self.scratchpad = Arena(SCRATCHPAD, config.scratchpad_bytes, config.line_bytes)
+        self.accumulators = Arena(ACCUMULATORS, config.accumulator_rows, 1)
         self.constants = Constants()
         self.workspace = Workspace()
         self.places: dict[SSAValue, Place] = {}
@@ -97,6 +101,7 @@ class Context:
         self.ahead: Ahead | None = None
         self.block = Block()
         self.cycles: Counter[Engine] = Counter()
+        self._events: list[Event] | None = None
 
     def mark(self) -> Mark:
         """For `rewind`."""
@@ -159,8 +164,20 @@ class Context:
         yield address
         self.scratchpad.free(address)
 
+    @contextmanager
+    def recorded(self) -> Iterator[list[Event]]:
+        """What is done inside the `with` block, from local memory allocated to commands added."""
+        events: list[Event] = []
+        self._events = self.scratchpad.events = self.accumulators.events = events
+        try:
+            yield events
+        finally:
+            self._events = self.scratchpad.events = self.accumulators.events = None
+
     def add(self, command: Command) -> None:
         """Appends a command."""
+        if self._events is not None:
+            self._events.append(command)
         self.cycles[command.engine] += command.cycles
         append(self.block, command)
 

@@ -86,7 +86,13 @@ def choose(config: AcceleratorConfig, shape: Shape, scratchpad_bytes: int) -> Pl
     """
     source = shape.source
     anywhere = replace(source, places=tuple((window, 0) for window, _ in source.places))
-    return _choose(config, replace(shape, source=anywhere), scratchpad_bytes)
+    sizes = replace(shape, source=anywhere)
+    # The best plan of all is the best one wherever there is room for it: bands of a chain have
+    # many different rooms.
+    plan = _choose(config, sizes, config.scratchpad_bytes)
+    if plan is not None and _bytes(sizes, plan) > scratchpad_bytes:
+        plan = _choose(config, sizes, scratchpad_bytes)
+    return plan
 
 
 @lru_cache(maxsize=1024)

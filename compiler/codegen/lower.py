@@ -17,12 +17,12 @@ from compiler.codegen.contraction_dot import reserve_ahead
 from compiler.codegen.control import lower_case, lower_while
 from compiler.codegen.copies import copy
 from compiler.codegen.explain import describe_group
-from compiler.codegen.groups import generate
 from compiler.codegen.inplace import InPlace, Wanted, hand_on, renamed_value, retyped, same_bytes
 from compiler.codegen.interface import Donation, interface
 from compiler.codegen.lifetimes import last_uses
 from compiler.codegen.operands import Operand
 from compiler.codegen.parts import parts_of
+from compiler.codegen.replay import Replay
 from compiler.codegen.rooms import Rooms
 from compiler.codegen.shared_factors import shared_by
 from compiler.codegen.tile import ProgramOp
@@ -112,6 +112,7 @@ class Lowering:
         wholes = {value: part.whole for value, part in self._parts.items()}
         self.in_place = InPlace(self.last_uses, wholes)
         self._rooms = Rooms(block, context.config, wholes, on_chip=on_chip)
+        self._replay = Replay(context)
         self._shared = shared_by(block, context.config) if on_chip else {}
 
     def main(self, wanted: Sequence[Wanted]) -> None:
@@ -146,6 +147,8 @@ class Lowering:
         return _Mark(self.context.mark(), frozenset(self._temporary), len(self.explained))
 
     def _rewind(self, mark: _Mark) -> None:
+        if mark.context.constants < len(self.context.constants):
+            self._replay.forget()
         self.context.rewind(mark.context)
         self._temporary = set(mark.temporary)
         del self.explained[mark.explained:]
@@ -188,7 +191,7 @@ class Lowering:
             before = self.context.cycles.copy()
             if not self._is_there(op):
                 self._plan_ahead(op, preferred)
-                generate(self.context, op)
+                self._replay.generate(op)
             if self._explains:
                 self.explained.append(
                     describe_group(op, self.context.places, self.context.cycles - before))

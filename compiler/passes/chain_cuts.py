@@ -8,9 +8,10 @@ before. Slices load nothing twice, but need all of the input, and of what the la
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from sys import maxsize
 
 from xdsl.ir import Block
 
@@ -67,12 +68,28 @@ def parts_of(chain: Chain, scratchpad_bytes: int, array_cols: int) -> list[tuple
     """
     costs, best = _Costs(chain, scratchpad_bytes, array_cols), [_Choice(0, ())]
     for end in range(1, len(chain.stages) + 1):
-        choices = [_Choice(best[start].bytes + moved, (*best[start].parts, (start, end, pieces)))
-                   for start, moved, pieces in costs.before(end)]
-        # Of parts that are as good the longest one: it is the last that was found.
-        best.append(min(reversed(choices), key=lambda choice: choice.bytes))
+        best.append(_best(costs, best, end))
     return [(chain.part(start, end), pieces)
             for start, end, pieces in best[-1].parts if end - start > 1]
+
+
+def _best(costs: "_Costs", best: Sequence["_Choice"], end: int) -> "_Choice":
+    """How the stages up to one are best cut.
+
+    Args:
+        best: how those up to each stage before are.
+    """
+    found = _Choice(maxsize, ())
+
+    def most(start: int) -> int:
+        return found.bytes - best[start].bytes
+
+    for start, moved, pieces in costs.before(end, most):
+        # Of parts that are as good the longest one: it is the last that is found.
+        if best[start].bytes + moved <= found.bytes:
+            found = _Choice(best[start].bytes + moved,
+                            (*best[start].parts, (start, end, pieces)))
+    return found
 
 
 @dataclass(frozen=True)
@@ -98,22 +115,40 @@ class _Costs:
         source = tensor_of(chain.stages[0].first.operands[0])
         self.inputs = [source, *(tensor_of(stage.result) for stage in chain.stages[:-1])]
 
-    def before(self, end: int) -> Iterator[tuple[int, int, Pieces]]:
-        """Parts up to a stage: the first stage, bytes moved, and how it is cut."""
+    def before(self, end: int, most: Callable[[int], int]) -> Iterator[tuple[int, int, Pieces]]:
+        """Parts up to a stage: the first stage, bytes moved, and how it is cut.
+
+        Args:
+            most: bytes that a part from a stage on may move; of those that move more some are left
+                out. It is asked again after each part.
+        """
         for start in reversed(range(end)):
             is_whole = self._is_whole(start, end)
             if is_whole:
                 yield start, self._moved(start, end) + self._weights(start, end), Pieces()
+            if self._least(start, end) > most(start):
+                continue
             yield from ((start, *choice) for choice in self._sliced(start, end))
-            fewest = self._fewest(start, end)
-            in_turn = list(self._in_turn(start, end))
+            fewest, may_be_cut = self._fewest(start, end), self._may_be_cut(start, end)
+            in_turn = list(self._in_turn(start, end, most(start))) if may_be_cut else []
             if not is_whole and not fewest and not in_turn:
                 return  # neither is a longer part
-            if self._may_be_cut(start, end):
+            if may_be_cut:
                 if fewest:
                     yield from ((start, bytes_, Pieces(count))
                                 for bytes_, count in self._banded(start, end, fewest))
                 yield from ((start, *choice) for choice in in_turn)
+
+    def _least(self, start: int, end: int) -> int:
+        """Bytes that a part moves at least when it is cut: it loads its input once."""
+        again = len(self._readers(start, end)) - 1
+        return self._moved(start, end, in_bands=True) + self._weights(start, end) + TEXT_BYTES \
+            - max(again, 0) * self.inputs[start].bytes
+
+    def _readers(self, start: int, end: int) -> list[int]:
+        """The stages of a part that load its input, one that reads it twice as two of them."""
+        return [number for number in range(start, end) for read in self.reads[number]
+                if read.maker == start - 1 and not self._is_on_chip(read, number)]
 
     def _sliced(self, start: int, end: int) -> Iterator[tuple[int, Pieces]]:
         """Bytes with the widest slices of channels of all stages but the last one, for which there
@@ -174,17 +209,18 @@ class _Costs:
         if enough and (enough == fewest or last.lines * last.positions >= ROWS * enough):
             yield moved + weights + enough * again, enough
 
-    def _in_turn(self, start: int, end: int) -> Iterator[tuple[int, Pieces]]:
-        """Bytes with bands that are made in turn: with each number for which there is room."""
+    def _in_turn(self, start: int, end: int, most: int) -> Iterator[tuple[int, Pieces]]:
+        """Bytes with bands that are made in turn: with each number for which there is room, the
+        largest one first. Of others those that move more than `most` are left out."""
         if end - start < 2 or any(stage.is_depthwise for stage in self.chain.stages[start:end]):
             return
-        yield from self._turns(start, end, copies=False)
-        readers = [number for number in range(start, end) for read in self.reads[number]
-                   if read.maker == start - 1 and not self._is_on_chip(read, number)]
+        yield from self._turns(start, end, most, copies=False)
+        readers = self._readers(start, end)
         if len(readers) > 1 and readers[0] == start and not self._is_sliced(start, end):
-            yield from self._turns(start, end, copies=True)
+            yield from self._turns(start, end, most, copies=True)
 
-    def _turns(self, start: int, end: int, *, copies: bool) -> Iterator[tuple[int, Pieces]]:
+    def _turns(self, start: int, end: int, most: int, *, copies: bool
+               ) -> Iterator[tuple[int, Pieces]]:
         """Bytes with bands made in turn.
 
         Args:
@@ -205,6 +241,8 @@ class _Costs:
         lines = self.sizes[end - 1].lines
         for step in sorted({-(-lines // count) for count in range(2, lines + 1)}):
             count = -(-lines // step)
+            if step > 1 and moved + weights + count * again > most:
+                continue
             room = self._share(TURNS) - turns.bytes(count)
             if room < 0:
                 return
