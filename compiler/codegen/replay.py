@@ -17,6 +17,7 @@ from typing import NamedTuple
 from compiler.codegen.allocate import ACCUMULATORS, Allocated, Freed
 from compiler.codegen.commands import LOCAL, Command, Interval, displaced, moved
 from compiler.codegen.context import Context, Event
+from compiler.codegen.emit_loops import MASK
 from compiler.codegen.groups import generate
 from compiler.codegen.replay_key import Region, ReplayKeys
 from compiler.errors import Location
@@ -26,7 +27,6 @@ from hw.isa.host import ACCUMULATOR_BASE, Engine
 from hw.isa.params import INPUT_STREAMS, OUTPUT_STREAMS, StreamParam, input_stream, output_stream
 from hw.isa.program import CONSTANT_WINDOW
 
-MASK = 0xFFFFFFFF
 INPUTS, OUTPUTS = (frozenset(stream(n, StreamParam.BASE) for n in range(count))
                    for stream, count in ((input_stream, INPUT_STREAMS),
                                          (output_stream, OUTPUT_STREAMS)))

@@ -10,10 +10,14 @@ from ml_dtypes import bfloat16
 from compiler.codegen import groups, replay
 from compiler.codegen.commands import Command
 from compiler.codegen.context import Context
+from compiler.codegen.interface import interface
+from compiler.codegen.lower import Lowering
 from compiler.codegen.replay import Replay
 from compiler.codegen.replay_key import Region
 from compiler.errors import Location
-from compiler.ir.ops import HloOp
+from compiler.frontend.load import load as load_model
+from compiler.ir.ops import HloOp, main_function
+from compiler.passes import optimise
 from compiler.pipeline import Options, compile_module
 from hw.config import load
 from hw.isa.host import Engine
@@ -145,3 +149,22 @@ def test_what_touches_other_memory_is_not_replayed() -> None:
     assert steps_of(load_to(256, outside)) is None
     assert steps_of(load_to(480, inside)) is None
     assert steps_of(load_to(256, inside, inside)) is None
+
+
+def test_nothing_is_replayed_from_before_constants_have_moved() -> None:
+    """What has been given up since then may have had other constants."""
+    arguments = CASES["layers"][1]
+    loaded = load_model(export(
+        lambda *a: layers(*a) + floats(32, dtype=bfloat16), *arguments))
+    optimise(loaded.module)
+    main, machine = main_function(loaded.module), load("tiny")
+    context = Context(machine)
+    lowering = Lowering(context, main, on_chip=True, explain=False)
+    ends = interface(main, (), lowering.in_place)
+    context.places.update(zip(main.body.block.args, ends.inputs, strict=True))
+    begin = lowering._mark()
+    lowering.main(ends.wanted)
+    assert lowering._replay._records
+    assert len(context.constants)
+    lowering._rewind(begin)
+    assert not lowering._replay._records
