@@ -2,13 +2,13 @@
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from xdsl.ir import Operation
+from xdsl.ir import Block, Operation
 from xdsl.printer import Printer
 
 from compiler.codegen.context import Place
@@ -28,6 +28,8 @@ from hw.isa.asm import disassemble
 from hw.isa.encoding import decode
 from hw.isa.program import Program, Tensor
 
+MOVED = frozenset(("concatenate", "pad", "slice"))
+"""Operations that passes put in front of others."""
 IN_MEMORY = "<input>"
 """Name of a module that is not in a file."""
 
@@ -133,27 +135,43 @@ def _sources(sources: Sequence[tuple[int, Location]]) -> list[tuple[int, str]]:
     return runs
 
 
+def _working(block: Block) -> Iterator[HloOp]:
+    """The operations of a block and of those nested in it, groups as wholes."""
+    for op in block.ops:
+        if isinstance(op, HloOp):
+            yield op
+            for region in op.regions if op.kind != "fused" else ():
+                yield from _working(region.block)
+
+
+def _members(group: HloOp) -> list[HloOp]:
+    """The operations of a group; an operation that is none is alone."""
+    inside = group.bodies[0].ops if group.kind == "fused" else [group]
+    return [op for op in inside if isinstance(op, HloOp)]
+
+
 def _operations(model: Model) -> dict[str, list[str]]:
     """What was compiled at each place, by its description: the operation at that place first, then
-    those fused with it. Names for the profiler."""
-    found: dict[str, list[str]] = {}
-    for group in main_function(model.module).walk():
-        if isinstance(group, HloOp) and group.kind == "fused":
-            members = [op for op in group.walk() if isinstance(op, HloOp)
-                       and op.kind not in ("fused", "constant", "return")]
-            members.sort(key=lambda op: op.source != group.source)
-            found.setdefault(str(group.source), []).extend(op.kind for op in members)
-        elif isinstance(group, HloOp) and group.kind not in ("constant", "return"):
-            found.setdefault(str(group.source), [group.kind])
-    return found
+    those fused with it, and what only puts its operands together; of groups that are alike, as the
+    bands of a chain, one. Names for the profiler."""
+    found: dict[str, dict[tuple[str, ...], None]] = {}
+    for group in _working(main_function(model.module).body.block):
+        members = [(op.source == group.source, op.kind) for op in _members(group)
+                   if op.kind not in ("constant", "return")]
+        if members:
+            kinds = tuple(kind for here in (True, False) for at, kind in members if at is here)
+            found.setdefault(str(group.source), {}).setdefault(kinds)
+    return {place: [kind for kinds in sorted(groups, key=MOVED.issuperset) for kind in kinds]
+            for place, groups in found.items()}
 
 
 def _macs(model: Model) -> int:
     """Multiply-accumulates of all contractions; those of a loop's body count once."""
     total = 0
-    for op in main_function(model.module).walk():
-        if isinstance(op, HloOp) and is_contraction(op):
-            total += len(op.results) * op.tensor.size * products_summed(op.call)
+    for group in _working(main_function(model.module).body.block):
+        for op in _members(group):
+            if is_contraction(op):
+                total += len(op.results) * op.tensor.size * products_summed(op.call)
     return total
 
 

@@ -276,6 +276,18 @@ def test_column_tiles_of_a_band_are_finished_together(monkeypatch: pytest.Monkey
     assert [r.tobytes() for r in results] == [r.tobytes() for r in others]
 
 
+def test_bands_have_the_names_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The profiler names what a place was compiled to, not each band of it, nor its padding."""
+    counts, (function, shape) = recorded(monkeypatch, "_cut"), CHAINS["bottleneck"]
+    noted = compile_module(export(function, draw(*shape)), TINY).notes["operations"]
+    assert min(counts) > 2
+    convolutions = [kinds for kinds in noted.values() if "convolution" in kinds]
+    assert convolutions
+    for kinds in convolutions:
+        assert kinds[0] == "convolution"
+        assert kinds.count("convolution") <= 3  # first, inner and last bands
+
+
 def test_integers(monkeypatch: pytest.MonkeyPatch) -> None:
     """int8 chains as well, accumulating in int32."""
     rng = np.random.default_rng(0)
