@@ -184,10 +184,10 @@ class Groups:
                  level: str) -> str | None:
         """Why what the operations are keeps two groups apart, if it does."""
         members = [*first, *second]
-        if any(is_reduction(op) or is_contraction(op) for op in members) and level != "full":
+        if level != "full" and any(is_reduction(op) or is_contraction(op) for op in members):
             return f"fusion level {level}"
-        if len({iteration_shape(op) for op in members}) > 1:
-            return "their shapes differ"
+        if iteration_shape(first[0]) != iteration_shape(second[0]):
+            return "their shapes differ"  # those of one group are the same
         reductions = {tuple(sorted(op.attrs["dimensions"])) for op in members
                       if is_reduction(op)}
         if len(reductions) > 1:
