@@ -48,14 +48,14 @@ class ReplayKeys:
         parts: list[Hashable] = [context.scratchpad.limit, context.tightness]
         for op in block.ops:
             assert isinstance(op, HloOp)
-            start, attrs = 0, self._attributes(op)
-            if op.kind == "slice" and op.operands[0] in bases:
+            start, attrs, operands = 0, self._attributes(op), tuple(op.operands)
+            if op.kind == "slice" and operands[0] in bases:
                 start, attrs = _begin(op), op.attrs["strides"]
-            used = tuple([numbers[v] for v in op.operands])
+            used = tuple([numbers[v] for v in operands])
             parts.append((op.kind, used, tuple([from_mlir(r.type) for r in op.results]), attrs))
             if op.regions:
                 parts.append(id(op))  # no other operation is known to be equal
-            for value in op.operands:
+            for value in operands:
                 known = bases.get(value)
                 if known is not None:
                     parts.append(known.setdefault(start, len(known)))
@@ -112,10 +112,12 @@ def _placed(place: Place, begins: Collection[int], regions: list[Region]) -> Has
 
 def _frozen(value: Any) -> Hashable:
     """An attribute's value as something that can be hashed."""
-    if isinstance(value, Mapping):
-        return tuple([(name, _frozen(v)) for name, v in value.items()])
     if isinstance(value, tuple):
         return tuple(map(_frozen, value))
+    if isinstance(value, int | str):
+        return value
+    if isinstance(value, Mapping):
+        return tuple([(name, _frozen(v)) for name, v in value.items()])
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.shape, value.tobytes()
     return value.hex() if isinstance(value, float) else value  # the sign of zero counts
