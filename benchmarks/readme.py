@@ -12,7 +12,9 @@ def rendered(text: str) -> str:
     """The README's text with the tables of the saved results between their markers."""
     rows = [row for group in saved().values() for row in group]
     text = _between(text, "measured", table(rows))
-    text = _between(text, "networks", record.table(record.load()))
+    records = record.load()
+    text = _between(text, "networks", record.table(record.networks(records)))
+    text = _between(text, "products", record.products(records))
     return _between(text, "compile", against_iree.table(against_iree.load()))
 
 

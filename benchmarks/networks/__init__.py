@@ -8,6 +8,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.networks.record import PRODUCT
+
 if TYPE_CHECKING:
     from benchmarks.networks.network import Network
 
@@ -25,7 +27,7 @@ def _lazy(family: str, constructor: str, **arguments: Any) -> "Callable[[], Netw
 
 
 PRODUCTS: "dict[str, Callable[[], Network]]" = {
-    f"product_{m}x{n}x{k}": _lazy("product", "product", m=m, n=n, k=k)
+    f"{PRODUCT}{m}x{n}x{k}": _lazy("product", "product", m=m, n=n, k=k)
     for m in SIZES for n in SIZES for k in SIZES}
 """m x n x k; k is summed over."""
 

@@ -3,7 +3,7 @@
 from html import escape
 from pathlib import Path
 
-from benchmarks.networks.record import Record, load
+from benchmarks.networks.record import Record, load, networks
 
 PICTURE = Path(__file__).parents[2] / "docs" / "networks.svg"
 ROW, LEFT, WIDTH, TOP = 26, 190, 420, 34
@@ -13,7 +13,7 @@ COLOURS = {"exact": "#4c78a8", "fast_math": "#f58518"}
 
 def draw() -> None:
     """Writes the picture of the committed records."""
-    PICTURE.write_text(picture(load()))
+    PICTURE.write_text(picture(networks(load())))
 
 
 def picture(records: list[Record]) -> str:

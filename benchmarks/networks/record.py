@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 RECORDS = Path(__file__).with_name("results.json")
+PRODUCT = "product_"
+"""Begins the name of a single product, before its sides MxNxK."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +118,36 @@ def keep(new: Record) -> None:
     RECORDS.write_text(json.dumps([asdict(r) for r in known.values()], indent=1) + "\n")
 
 
+def networks(records: Iterable[Record]) -> list[Record]:
+    """Those that are not of single products."""
+    return [r for r in records if not r.network.startswith(PRODUCT)]
+
+
 def table(records: Iterable[Record]) -> str:
     """The records as a Markdown table, beside what was asked."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     return "\n".join([*lines, *map(_line, records)])
+
+
+def products(records: Iterable[Record]) -> str:
+    """The share of the limit of single products as a Markdown table: a line for each result's
+    sides, a column for each depth."""
+    known: dict[tuple[int, int], dict[int, Record]] = {}
+    for r in records:
+        if r.network.startswith(PRODUCT):
+            m, n, k = map(int, r.network.removeprefix(PRODUCT).split("x"))
+            known.setdefault((m, n), {})[k] = r
+    depths = sorted({k for line in known.values() for k in line})
+    lines = ["| m x n | " + " | ".join(f"k = {k}" for k in depths) + " |",
+             "|---|" + "---|" * len(depths)]
+    for (m, n), line in sorted(known.items()):
+        cells = [_short(line[k]) if k in line else "" for k in depths]
+        lines.append(f"| {m} x {n} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _short(r: Record) -> str:
+    return f"{r.share:.1f} %" + ("" if r.cycles is not None else " (model)")
 
 
 def _line(r: Record) -> str:

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.networks import against_iree, record
 from benchmarks.networks.against_iree import Comparison, Cost
 from benchmarks.networks.plot import picture
-from benchmarks.networks.record import Record, keep, load, table
+from benchmarks.networks.record import Record, keep, load, networks, products, table
 
 BASE = Record(network="resnet18", config="default", mode="exact", cycles=8_000_000,
               predicted=7_900_000, limit=7_086_224, macs=1_814_073_344, peak=256,
@@ -44,6 +44,15 @@ def test_the_table_marks_what_was_missed() -> None:
     assert "90 % of peak: **missed**" in line
     assert "1.60 (at most 1.4: **missed**)" in line
     assert "-1.2 %" in line
+
+
+def test_products_are_a_table_of_their_own() -> None:
+    small, deep = (replace(BASE, network=f"product_64x256x{k}", cycles=cycles)
+                   for k, cycles in ((64, 8_000_000), (2048, None)))
+    assert networks([BASE, small, deep]) == [BASE]
+    assert products([deep, BASE, small]).splitlines() == [
+        "| m x n | k = 64 | k = 2048 |", "|---|---|---|",
+        "| 64 x 256 | 88.6 % | 89.7 % (model) |"]
 
 
 def test_the_picture_has_a_bar_for_each_record() -> None:
