@@ -42,7 +42,8 @@ class Replay:
         self._records: dict[Hashable, _Record] = {}
 
     def generate(self, group: HloOp) -> None:
-        """Appends the commands of a group, as `groups.generate` does."""
+        """Appends the commands of a group, as `groups.generate` does. Those of a group that shares
+        slabs with its neighbours depend on more than its key."""
         context = self._context
         if context.shared is not None or context.staying is not None:
             generate(context, group)
@@ -55,10 +56,8 @@ class Replay:
                 generate(context, group)
             if _left(context) == before:
                 self._records[key] = _Record(regions, events, context.config.accumulator_row_bytes)
-        elif record.steps is None:
+        elif not record.replay(context, regions, _location(group)):
             generate(context, group)
-        else:
-            record.replay(context, regions, _location(group))
 
     def forget(self) -> None:
         """Constants are no longer where they were."""
@@ -83,7 +82,8 @@ class _Move:
     """A command and, for each of its addresses, the region that it moves with.
 
     Attributes:
-        words: of the immediates of the first instructions; `parameters`: (index, region).
+        words: of each instruction's immediate, none for a kernel, whose addresses are parameters;
+            `parameters`: (index, region).
         b: of the register operand, which counts units of so many bytes.
     """
 
@@ -181,12 +181,15 @@ class _Record:
         dram, local = (reads, writes) if command.engine is Engine.LOAD else (writes, reads)
         return _Move(command, tuple(dram), local[0], 1, (), reads, writes)
 
-    def replay(self, context: Context, regions: Sequence[Region], location: Location) -> None:
-        """Appends the commands for other places of the tensors."""
+    def replay(self, context: Context, regions: Sequence[Region], location: Location) -> bool:
+        """Appends the commands for other places of the tensors; does nothing, and returns False,
+        when they cannot be moved."""
+        if self.steps is None:
+            return False
         by = [0, *[new.base - old.base for new, old in zip(regions, self._regions, strict=True)]]
         addresses = by.copy()
         arenas = {arena.what: arena for arena in (context.scratchpad, context.accumulators)}
-        for step in self.steps or ():
+        for step in self.steps:
             if isinstance(step, _Move):
                 context.add(step.to(by, location))
             elif isinstance(step, Allocated):
@@ -195,6 +198,7 @@ class _Record:
                 by.append((address - step.address) * self._unit(step.arena))
             else:
                 arenas[step.arena].free(addresses[step.region])
+        return True
 
 
 class _Release(NamedTuple):

@@ -219,6 +219,36 @@ def test_bands_in_turn_are_higher(monkeypatch: pytest.MonkeyPatch) -> None:
     assert count < one_after_the_other
 
 
+LONGER: dict[str, tuple[Any, tuple[int, ...]]] = {
+    **CHAINS,
+    "shared_input": (lambda x: bottleneck(bottleneck(conv(x, 1, 256))), (1, 56, 56, 64)),
+    "to_a_shortcut": (lambda x: bottleneck(strided_shortcut(bottleneck(x))), (1, 65, 40, 32)),
+}
+
+
+@pytest.mark.parametrize("config", ["tiny", "default"])
+@pytest.mark.parametrize("name", LONGER)
+def test_cuts_are_the_best_of_all(name: str, config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that are not looked into cannot be the best."""
+    passes, cuts = (import_module(f"compiler.passes.{name}") for name in ("bands", "chain_cuts"))
+    parts_of, before, compared = cuts.parts_of, cuts._Costs.before, []
+
+    def noted(*given: Any) -> list[tuple[Chain, Pieces]]:
+        found: list[tuple[Chain, Pieces]] = parts_of(*given)
+        with monkeypatch.context() as patch:
+            patch.setattr(cuts._Costs, "before", lambda self, end, _: before(
+                self, end, lambda _: 1 << 62))
+            compared.append((found, parts_of(*given)))
+        return found
+
+    monkeypatch.setattr(passes, "parts_of", noted)
+    function, shape = LONGER[name]
+    compile_module(export(function, draw(*shape)), load_config(config))
+    assert compared
+    for found, best in compared:
+        assert found == best
+
+
 def test_products_in_turn_follow_each_other_column_by_column(monkeypatch: pytest.MonkeyPatch
                                                              ) -> None:
     """The first column's tiles are commands of their own: they need not wait for all of k."""
